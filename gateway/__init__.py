@@ -1,0 +1,1 @@
+"""A plugin-based API gateway and load balancer on gevent workers."""

@@ -1,0 +1,1 @@
+"""The words of a configuration, and one request's state."""
