@@ -139,6 +139,12 @@ class Wire:
             self._writing = None
             self._writer.stop()
 
+    def rearm(self) -> None:
+        """Forget that something was readable: an unconnected socket counts as readable, a connected one again only with octets."""
+        if self.pending:
+            self.pending = False
+            self._reader.start(self._readable)
+
     def alive(self) -> bool:
         """Ask the kernel whether the peer still holds its end and has sent nothing. One system call."""
         if self.pending or self.closed:
@@ -309,7 +315,7 @@ def connect(address: str, timeout_s: float, tls: ssl.SSLContext | None = None, s
             error = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
             if error:
                 raise OSError(error, os.strerror(error))
-        wire.pending = False
+        wire.rearm()
         if isinstance(wire, TlsWire):
             wire.handshake()
         wire.deadline = 0.0
