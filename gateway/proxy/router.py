@@ -1,0 +1,270 @@
+"""The router: from a request to the route that takes it, at a cost that does not grow with the number of routes.
+
+The order is total and fixed. Of all rules (a route is one rule for each of its hosts, paths and versions) that fit, the one wins with
+
+1. the higher ``priority``;
+2. the more specific host: an exact name, then the longest wildcard, then none;
+3. the more specific path, compared segment by segment from the left: a literal segment before ``{capture}``, before ``{rest...}``,
+   before a regex, before what a prefix leaves open; so the longer prefix wins, and ``=/path`` wins over all. Of two regexes the one
+   with the longer literal beginning wins, then the longer one;
+4. more conditions (methods count once, each header and query parameter once, clients once);
+5. the name that sorts first.
+
+How it is fast: a dict from host to its tables, a dict of whole paths, a tree of segments. Rules are compared only when they sit at
+the same node. A router never changes: ``updated`` makes a new one that shares every node the change did not touch.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gateway.hooks.plugin import Reject
+from gateway.model.exchange import Exchange
+from gateway.proxy.router_rules import Entry, Rule, header_or_query, rules_of
+from gateway.proxy.router_table import Rules, Table, buckets
+
+_MOST_CHAINS = 4096  # hosts remembered with their tables; clients may send any name, so there is a cap
+_LABELS = 32  #: labels of a host name tried as wildcards
+
+
+class Router:
+    """Immutable: built once, shared by all exchanges of a snapshot."""
+
+    __slots__ = ("_hosts", "_entries", "_rules", "_chains")
+
+    def __init__(self) -> None:
+        #: host pattern -> its rules; ``""`` is any host, ``.example.com`` is ``*.example.com``
+        self._hosts: dict[str, Table] = {}
+        self._entries: dict[str, Entry] = {}
+        self._rules: dict[str, Rules] = {}
+        #: host -> (its tables from the most specific on, the highest priority in any of them); filled as hosts are seen
+        self._chains: dict[str, tuple[tuple[Table, ...], int]] = {}
+
+    @classmethod
+    def build(cls, entries: Iterable[Entry]) -> "Router":
+        """Make a router. Patterns were checked when the configuration was compiled; a bad one raises ValueError."""
+        return cls().updated((), entries)
+
+    def updated(self, removed_names: Iterable[str], added: Iterable[Entry]) -> "Router":
+        """Return a router without these routes and with those; an added one replaces one of the same name."""
+        router = Router()
+        router._hosts, router._entries, router._rules = self._hosts.copy(), self._entries.copy(), self._rules.copy()
+        edit = object()
+        for name in removed_names:
+            router._remove(name, edit)
+        for entry in added:
+            router._remove(entry.route.name, edit)
+            router._add(entry, edit)
+        return router
+
+    def _add(self, entry: Entry, edit: object) -> None:
+        rules = tuple(rules_of(entry))
+        self._entries[entry.route.name] = entry
+        self._rules[entry.route.name] = rules
+        for rule in rules:
+            self._table(rule, edit).add(rule, edit)
+
+    def _remove(self, name: str, edit: object) -> None:
+        if self._entries.pop(name, None) is None:
+            return
+        for rule in self._rules.pop(name):
+            table = self._table(rule, edit)
+            table.remove(rule, edit)
+            if not table.size:
+                del self._hosts[rule.host.removeprefix("*")]
+
+    def _table(self, rule: Rule, edit: object) -> Table:
+        key = rule.host.removeprefix("*")
+        table = self._hosts.get(key)
+        if table is None or table.edit is not edit:
+            table = self._hosts[key] = Table(edit) if table is None else table.copy(edit)
+        return table
+
+    def find(self, exchange: Exchange) -> Any:
+        """Return the target of the route that takes this request, or ``None``; then ``refusal`` says why.
+
+        Sets ``exchange.captures`` and ``exchange.version`` when there are any, and removes the version from
+        ``exchange.request.path`` when the path names it.
+        """
+        request = exchange.request
+        chain = self._chains.get(request.host)
+        tables, ceiling = self._chain(request.host) if chain is None else chain
+        path = request.path
+        parts = path.split("/")
+        # The short way: every node passed has plain prefixes only, and the first rule found fits and cannot be outranked.
+        for table in tables:
+            found = table.exact.get(path)
+            if found is None:
+                node = table.top
+                if node.open:
+                    break
+                found = node.prefix
+                for part in parts:
+                    node = node.children.get(part)  # type: ignore[assignment]
+                    if node is None:
+                        break
+                    if node.open:
+                        found = None
+                        break
+                    if node.prefix:
+                        found = node.prefix
+                if found is None:
+                    break
+            if found:
+                rule = found[0]
+                if rule.priority < ceiling or not rule.plain or (rule.test is not None and not rule.test(exchange)):
+                    break
+                return rule.target
+        else:
+            return None
+        rule = self._search(exchange, tables, ceiling, parts)  # type: ignore[assignment]
+        return None if rule is None else self._take(rule, exchange, parts)
+
+    def _search(self, exchange: Exchange, tables: tuple[Table, ...], ceiling: int, parts: list[str]) -> Rule | None:
+        best: Rule | None = None
+        for table in tables:
+            if best is not None and table.ceiling <= best.priority:
+                continue
+            found: list[Rules] = []
+            exact = table.exact.get(exchange.request.path)
+            if exact is not None:
+                found.append(exact)
+            buckets(table.top, parts, 0, found)
+            for rules in found:
+                for rule in rules:
+                    if best is not None and rule.priority <= best.priority:
+                        break  # what is left in this bucket is no better
+                    if self._fits(rule, exchange):
+                        best = rule
+                        break
+                if best is not None and best.priority == ceiling:
+                    return best
+        return best
+
+    def _fits(self, rule: Rule, exchange: Exchange) -> bool:
+        if rule.test is not None and not rule.test(exchange):
+            return False
+        pattern = rule.pattern
+        if pattern.regex is not None and not pattern.regex.search(_stripped(rule, exchange.request.path)):
+            return False
+        choice = rule.choice
+        if choice is None or not rule.entry.route.versions:
+            return True
+        version = self.version_of(rule, exchange)
+        return version not in choice.names or version in rule.entry.route.versions
+
+    @staticmethod
+    def version_of(rule: Rule, exchange: Exchange) -> str | None:
+        """Return the version that a request means to a rule's API, known or not."""
+        choice = rule.choice
+        if choice is None:
+            return rule.version or None
+        return header_or_query(exchange.request, choice.by, choice.key) or choice.default
+
+    def _take(self, rule: Rule, exchange: Exchange, parts: list[str]) -> Any:
+        """Hand the exchange to a rule; ``None`` when the version it asks for does not exist (any more)."""
+        if rule.plain:
+            return rule.target
+        version, gone_at = rule.version, rule.gone_at
+        if rule.choice is not None:
+            asked = self.version_of(rule, exchange)
+            if asked not in rule.choice.names:
+                return None
+            version, gone_at = asked, rule.choice.gone_at(asked)
+        if version:
+            if gone_at <= time.time():
+                return None
+            exchange.version = version
+        path = exchange.request.path
+        if rule.strip:
+            path = exchange.request.path = _stripped(rule, path)
+        pattern = rule.pattern
+        if pattern.captures or pattern.rest or pattern.regex is not None:
+            exchange.captures = rule.capture(path, parts)
+        return rule.target
+
+    def _chain(self, host: str) -> tuple[tuple[Table, ...], int]:
+        """Return the tables whose host pattern fits, the most specific first."""
+        tables = [self._hosts.get(host)] if host else []
+        dot = host.find(".")
+        for _ in range(_LABELS):
+            if dot < 0:
+                break
+            tables.append(self._hosts.get(host[dot:]))
+            dot = host.find(".", dot + 1)
+        tables.append(self._hosts.get(""))
+        found = tuple(table for table in tables if table is not None)
+        chain = found, max((table.ceiling for table in found), default=0)
+        if len(self._chains) >= _MOST_CHAINS:
+            self._chains.clear()
+        self._chains[host] = chain
+        return chain
+
+    def candidates(self, exchange: Exchange) -> Iterator[Rule]:
+        """Yield the rules whose host and path fit, in order; conditions and versions are not looked at."""
+        request = exchange.request
+        found: list[Rules] = []
+        for table in self._chain(request.host)[0]:
+            exact = table.exact.get(request.path)
+            if exact is not None:
+                found.append(exact)
+            buckets(table.top, request.path.split("/"), 0, found)
+        for rule in sorted((rule for rules in found for rule in rules), key=lambda rule: rule.rank):
+            if rule.pattern.regex is None or rule.pattern.regex.search(_stripped(rule, request.path)):
+                yield rule
+
+    def allowed_methods(self, exchange: Exchange) -> tuple[str, ...]:
+        """Return the methods that would have found a route, sorted; empty when the method is not what is wrong."""
+        methods: set[str] = set()
+        for rule in self.candidates(exchange):
+            others = rule.conditions.test_others
+            if others is None or others(exchange):
+                methods |= rule.conditions.methods
+        return tuple(sorted(methods))
+
+    def refusal(self, exchange: Exchange) -> Reject:
+        """Say why ``find`` returned ``None``: 404 ``no_route`` or ``unknown_version``, 410 ``version_sunset``, 405 with Allow."""
+        request = exchange.request
+        for rule in self.candidates(exchange):
+            if (rule.test is not None and not rule.test(exchange)) or not self._fits(rule, exchange):
+                continue
+            version = self.version_of(rule, exchange)
+            if rule.choice is not None and version not in rule.choice.names:
+                return Reject(404, "unknown_version", f"API {_api_name(rule)} has no version {version or '(none named)'}")
+            return Reject(410, "version_sunset", f"version {version} of API {_api_name(rule)} is no longer served")
+        methods = self.allowed_methods(exchange)
+        if methods:
+            return Reject(405, "method_not_allowed", f"{request.method} {request.path}", [("Allow", ", ".join(methods))])
+        first, slash, rest = request.path[1:].partition("/")
+        for rule in self._rules_by_path_version(request.host):
+            if rule.pattern.captured(slash + rest or "/") is not None:
+                return Reject(404, "unknown_version", f"API {_api_name(rule)} has no version {first}")
+        return Reject(404, "no_route", f"{request.method} {request.host}{request.path}")
+
+    def _rules_by_path_version(self, host: str) -> Iterator[Rule]:
+        hosts = {host, "", *(f"*{host[index:]}" for index, letter in enumerate(host) if letter == ".")}
+        for rules in self._rules.values():
+            for rule in rules:
+                if rule.strip and rule.host in hosts:
+                    yield rule
+
+    @property
+    def entries(self) -> "dict[str, Entry]":
+        """Every route by name, enabled or not. Not to be changed."""
+        return self._entries
+
+    def rules(self, name: str) -> Rules:
+        """Return the rules of a route; none when it is switched off."""
+        return self._rules[name]
+
+
+def _api_name(rule: Rule) -> str:
+    return rule.entry.api.name if rule.entry.api is not None else ""
+
+
+def _stripped(rule: Rule, path: str) -> str:
+    """Return the path without the version's segment."""
+    return path[len(rule.strip) :] or "/" if rule.strip else path
+
+
+__all__ = ["Entry", "Router", "Rule"]
