@@ -1,0 +1,105 @@
+"""Run conditions: the ``when`` of a policy as one function of the exchange.
+
+What the request looked like is judged once per exchange and remembered, because a plugin may change the very header
+or path that its condition reads: a policy that acted on a request must act on its response too. Groups are judged
+each time, since they are unknown until authentication.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.model.exchange import Exchange
+    from gateway.model.policy import When
+
+Condition = Callable[["Exchange"], bool]
+
+
+def compile_when(when: When | None, policy_id: str, remember: bool = True) -> Condition | None:
+    """Return the condition as a function; ``None`` when it always holds.
+
+    ``remember`` is for plugins with several hooks. Raises ValueError on a pattern that cannot be compiled.
+    """
+    if when is None:
+        return None
+    tests = _request_tests(when)
+    if not tests and not when.groups:
+        return _never if when.unless else None
+    request = _all(tests)
+    if remember and request is not None:
+        request = _remembered(request, f"gateway.when {policy_id}")
+    groups, unless = frozenset(when.groups), when.unless
+    if not groups:
+        assert request is not None
+        plain = request
+        return (lambda exchange: not plain(exchange)) if unless else plain
+
+    def applies(exchange: Exchange) -> bool:
+        consumer = exchange.consumer
+        member = consumer is not None and not groups.isdisjoint(consumer.groups)
+        return (member and (request is None or request(exchange))) is not unless
+
+    return applies
+
+
+def _never(exchange: Exchange) -> bool:
+    return False
+
+
+def _all(tests: list[Condition]) -> Condition | None:
+    if len(tests) < 2:
+        return tests[0] if tests else None
+    return lambda exchange: all(test(exchange) for test in tests)
+
+
+def _remembered(condition: Condition, key: str) -> Condition:
+    def remembered(exchange: Exchange) -> bool:
+        notes = exchange.notes
+        verdict = notes.get(key)
+        if verdict is None:
+            verdict = notes[key] = condition(exchange)
+        return bool(verdict)
+
+    return remembered
+
+
+def _request_tests(when: When) -> list[Condition]:
+    tests: list[Condition] = []
+    if when.methods:
+        methods = frozenset(when.methods) | ({"HEAD"} if "GET" in when.methods else frozenset())  # as in a route's match
+        tests.append(lambda exchange: exchange.request.method in methods)
+    if when.paths:
+        paths = tuple(_compile_path(path) for path in when.paths)
+        tests.append(lambda exchange: any(path(exchange.request.path) for path in paths))
+    for name, value in when.headers.items():
+        tests.append(_header_test(name.lower().encode("latin-1"), value))
+    return tests
+
+
+def _header_test(name: bytes, value: str) -> Condition:
+    if not value:
+        return lambda exchange: name in exchange.request.headers.index
+    if value.startswith("~"):
+        search = re.compile(value[1:].encode("latin-1")).search
+
+        def fits(exchange: Exchange) -> bool:
+            found = exchange.request.headers.index.get(name)
+            return found is not None and search(found) is not None
+
+        return fits
+    exact = value.encode("latin-1")
+    return lambda exchange: exchange.request.headers.index.get(name) == exact
+
+
+def _compile_path(pattern: str) -> Callable[[str], bool]:
+    if pattern.startswith("="):
+        return pattern[1:].__eq__
+    if pattern.startswith("~"):
+        search = re.compile(pattern[1:]).search
+        return lambda path: search(path) is not None
+    prefix = pattern.rstrip("/")
+    below = prefix + "/"
+    return lambda path: path == prefix or path.startswith(below)
