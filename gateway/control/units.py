@@ -1,0 +1,150 @@
+"""Judge one object of a configuration by itself, and turn it into its entry of the document.
+
+What an object has to do with others (names that must exist, addresses used twice) is left to ``checks``; here the answer
+depends on the object, the installed plugins and the values of its references alone, which is why an unchanged object need not
+be judged again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from gateway.control.digest import entry_hash
+from gateway.control.messages import add_pydantic_errors
+from gateway.control.plugins import check_credentials, check_policies, check_settings
+from gateway.control.problems import Findings, Location
+from gateway.control.references import References
+from gateway.control.schema import KINDS
+from gateway.control.values import check_values
+from gateway.model.policy import Policy
+
+if TYPE_CHECKING:
+    from gateway.hooks.manager import Registry
+
+#: Key of a document's entry that holds a digest of the files it refers to, so that the entry changes when they do.
+SEEN = "seen"
+#: plugin, lookup key, [consumer, credential name, what the plugin stores], position
+CredentialEntry = tuple[str, str, list[Any], int]
+
+
+@dataclass(slots=True)
+class Unit:
+    """One object: what became of it, and what to ask of the others. Locations are relative to the object."""
+
+    kind: str
+    name: str
+    #: tells whether the object as written has changed; ``None`` = cannot tell
+    mark: int | None
+    #: entry of the document; ``None`` when there are errors
+    entry: dict[str, Any] | None = None
+    #: sum of the hashes of the entry and of its credentials
+    digest: int = 0
+    #: names of other objects: place, kind, name
+    uses: tuple[tuple[Location, str, str], ...] = ()
+    credentials: tuple[CredentialEntry, ...] = ()
+    #: references with a digest of what they stood for
+    references: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[tuple[Location, str], ...] = ()
+
+
+@dataclass(slots=True)
+class Context:
+    """What judging needs beside the object itself."""
+
+    registry: "Registry"
+    references: References
+    #: keep policies of plugins that are installed but broken: they fail closed in the workers
+    lenient: bool = False
+
+
+def mark_of(raw: Any) -> int | None:
+    """Return a number that changes when the object as written does, without keeping its secrets."""
+    try:
+        return hash(orjson.dumps(raw))
+    except TypeError:
+        return None
+
+
+def build_unit(kind: str, raw: Any, mark: int | None, findings: Findings, context: Context) -> Unit | None:
+    """Judge one object; return its unit, or ``None`` when it is not even a mapping. Errors go to ``findings``."""
+    if not isinstance(raw, Mapping):
+        findings.error((), "should be a mapping of names to values")
+        return None
+    name = raw.get("name")
+    unit = Unit(kind, name if isinstance(name, str) else "", mark, uses=tuple(_uses(kind, raw)))
+    before = len(findings.errors)
+    own = Findings(findings.base, findings.errors)
+    seen = context.references.watch()
+    model = _validated(KINDS[kind], raw, own)
+    check_values(kind, raw, own, context.references)
+    check_policies(raw.get("policies"), own.below("policies"), context)
+    if kind == "pools" and isinstance(raw.get("balancer"), Mapping):
+        check_settings("balancer", raw["balancer"], own.below("balancer"), context)
+    elif kind == "pools" and isinstance(raw.get("balancer", "round_robin"), str):
+        check_settings("balancer", {"plugin": raw.get("balancer", "round_robin")}, own.below("balancer"), context, named_only=True)
+    found = check_credentials(raw.get("credentials"), own.below("credentials"), context) if kind == "consumers" else []
+    unit.references = seen()
+    base = len(findings.base)
+    unit.warnings = tuple((problem.location[base:], problem.message) for problem in own.warnings)
+    if model is not None and len(findings.errors) == before:
+        unit.credentials = tuple((plugin, key, [unit.name, label, stored], position) for plugin, key, label, stored, position in found)
+        unit.entry = _entry(kind, model, unit.references, context.references.base)
+        unit.digest = entry_hash(kind, unit.name, unit.entry)
+        unit.digest += sum(entry_hash(f"credentials/{plugin}", key, value) for plugin, key, value, _ in unit.credentials)
+    return unit
+
+
+def build_policies(raw: Any, findings: Findings, context: Context) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Judge the policies of gateway scope; return their entries and the references in them."""
+    if raw is None:
+        return [], {}
+    if not isinstance(raw, list | tuple):
+        findings.error((), "should be a list")
+        return [], {}
+    seen = context.references.watch()
+    models = [_validated(Policy, item, findings.below(index)) for index, item in enumerate(raw)]
+    for index, item in enumerate(raw):
+        if isinstance(item, Mapping):
+            check_values("policies", item, findings.below(index), context.references)
+    check_policies(raw, findings, context)
+    references = seen()
+    return [_entry("policies", model, {}, context.references.base) for model in models if model is not None], references
+
+
+def _validated(model: type[BaseModel], raw: Any, findings: Findings) -> BaseModel | None:
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        add_pydantic_errors(findings, error, model, raw)
+        return None
+
+
+def _uses(kind: str, raw: Mapping[str, Any]) -> Iterable[tuple[Location, str, str]]:
+    wanted: list[tuple[Location, str, Any]] = []
+    if kind == "routes":
+        wanted += [(("pool",), "pools", raw.get("pool")), (("api",), "apis", raw.get("api"))]
+        compose = raw.get("compose")
+        parts = compose.get("parts") if isinstance(compose, Mapping) else None
+        for index, part in enumerate(parts if isinstance(parts, list | tuple) else ()):
+            if isinstance(part, Mapping):
+                wanted.append((("compose", "parts", index, "pool"), "pools", part.get("pool")))
+    elif kind == "streams":
+        wanted += [(("listener",), "listeners", raw.get("listener")), (("pool",), "pools", raw.get("pool"))]
+    return (use for use in wanted if isinstance(use[2], str))
+
+
+def _entry(kind: str, model: BaseModel, references: dict[str, str], base: Path | None) -> dict[str, Any]:
+    # A worker recognises a consumer by its credentials' lookup keys; the credentials themselves stay behind.
+    left_out = {"name", "credentials", "tags", "note"} if kind == "consumers" else None
+    entry = model.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+    if references:
+        entry = References.absolute(entry, base)
+        files = [f"{reference} {digest}" for reference, digest in sorted(references.items()) if reference.startswith("$file:")]
+        if files:
+            entry[SEEN] = hashlib.blake2b("\n".join(files).encode(), digest_size=8).hexdigest()
+    return entry
