@@ -8,7 +8,8 @@ from gateway.model.base import Named, Secret, Seconds, Settings
 from gateway.model.pool import check_address
 
 
-def _check_listener_address(value: str) -> str:
+def check_listener_address(value: str) -> str:
+    """Accept ``host:port``, ``[ipv6]:port`` and ``unix:/path``; raise ValueError on anything else."""
     return value if value.startswith("unix:/") else check_address(value)
 
 
@@ -28,7 +29,7 @@ class HttpLimits(Settings):
 class Listener(Named):
     """An address that clients connect to."""
 
-    address: Annotated[str, AfterValidator(_check_listener_address)] = Field(description="host:port, [ipv6]:port or unix:/path")
+    address: Annotated[str, AfterValidator(check_listener_address)] = Field(description="host:port, [ipv6]:port or unix:/path")
     protocol: Literal["http", "https", "tcp", "udp"] = Field("http", description="What is spoken there")
     proxy_protocol: tuple[str, ...] = Field((), description="Networks whose connections begin with a PROXY protocol header (v1 or v2)")
     trusted_proxies: tuple[str, ...] = Field((), description="Networks whose Forwarded and X-Forwarded-* headers are believed")
