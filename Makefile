@@ -46,7 +46,7 @@ unit: $(STAMP)  ## The tests of the gateway and of every plugin
 
 bench: $(STAMP)  ## Compare with nginx, HAProxy, Envoy, Caddy and Express Gateway; writes benchmarks/RESULTS.md
 	.ci/packages nginx haproxy caddy wrk
-	$(PYTHON) -m benchmarks $(BENCH_ARGS)
+	$(PYTHON) -m benchmarks --install $(BENCH_ARGS)
 
 changes: $(STAMP)  ## Show what the next release's changelog says so far
 	$(PYTHON) -m towncrier build --draft --version next
