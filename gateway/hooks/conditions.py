@@ -7,9 +7,10 @@ each time, since they are unknown until authentication.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from gateway.model.patterns import compile_path, compile_value
 
 if TYPE_CHECKING:
     from gateway.model.exchange import Exchange
@@ -72,7 +73,7 @@ def _request_tests(when: When) -> list[Condition]:
         methods = frozenset(when.methods) | ({"HEAD"} if "GET" in when.methods else frozenset())  # as in a route's match
         tests.append(lambda exchange: exchange.request.method in methods)
     if when.paths:
-        paths = tuple(_compile_path(path) for path in when.paths)
+        paths = tuple(compile_path(path) for path in when.paths)
         tests.append(lambda exchange: any(path(exchange.request.path) for path in paths))
     for name, value in when.headers.items():
         tests.append(_header_test(name.lower().encode("latin-1"), value))
@@ -82,24 +83,13 @@ def _request_tests(when: When) -> list[Condition]:
 def _header_test(name: bytes, value: str) -> Condition:
     if not value:
         return lambda exchange: name in exchange.request.headers.index
-    if value.startswith("~"):
-        search = re.compile(value[1:].encode("latin-1")).search
+    if not value.startswith("~"):
+        exact = value.encode("latin-1")
+        return lambda exchange: exchange.request.headers.index.get(name) == exact
+    fits = compile_value(value)
 
-        def fits(exchange: Exchange) -> bool:
-            found = exchange.request.headers.index.get(name)
-            return found is not None and search(found) is not None
+    def test(exchange: Exchange) -> bool:
+        found = exchange.request.headers.index.get(name)
+        return found is not None and fits(found.decode("latin-1"))
 
-        return fits
-    exact = value.encode("latin-1")
-    return lambda exchange: exchange.request.headers.index.get(name) == exact
-
-
-def _compile_path(pattern: str) -> Callable[[str], bool]:
-    if pattern.startswith("="):
-        return pattern[1:].__eq__
-    if pattern.startswith("~"):
-        search = re.compile(pattern[1:]).search
-        return lambda path: search(path) is not None
-    prefix = pattern.rstrip("/")
-    below = prefix + "/"
-    return lambda path: path == prefix or path.startswith(below)
+    return test
