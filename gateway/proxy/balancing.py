@@ -89,7 +89,8 @@ class PoolRuntime:
         budget = self.budget
         if exchange.started >= budget.ends:
             self._turn(exchange.started)
-        budget.requests += 1
+        if not tried:
+            budget.requests += 1
         if self._plain and not tried and not selectors:
             try:
                 endpoint = self._pick(exchange, self.candidates)
@@ -353,7 +354,13 @@ class PoolRuntime:
         except Exception as error:
             self.plugin_failed(selector, error)
             return None
-        return wanted if wanted is not None and wanted in candidates else None
+        endpoint = None if wanted is None else self.endpoints.get(wanted.address)
+        if endpoint is None or endpoint is not wanted:
+            return None
+        if candidates is not self.candidates:
+            return endpoint if endpoint in candidates else None
+        # The whole tier: no need to look through it, what a plugin remembers from earlier may have changed though.
+        return endpoint if endpoint.available and endpoint.member.priority == candidates[0].member.priority else None
 
     def _wait(self, exchange: Exchange, tried: Sequence[str]) -> Endpoint:
         if not self._hope(tried):

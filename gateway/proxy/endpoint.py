@@ -53,6 +53,9 @@ class Endpoint:
         #: (wall clock, state, reason) of the last changes
         self.timeline: deque[tuple[float, str, str]] = deque(maxlen=TIMELINE)
 
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.address} {self.state}, {self.in_flight} running>"
+
     @property
     def ready(self) -> bool:
         """Whether the operator wants traffic here."""
