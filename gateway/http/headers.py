@@ -8,25 +8,30 @@ import re
 from collections.abc import Iterable, Iterator
 
 #: Names in the exact case seen so far -> lower case. Clients use few spellings, so a dict beats ``bytes.lower``
-#: plus a token check; bounded so that a hostile client cannot grow it.
-_lowered: dict[bytes, bytes] = {}
+#: plus a token check. Emptied when full, so that a hostile client can neither grow it nor keep good names out.
+lowered_names: dict[bytes, bytes] = {}
 _LOWERED_MOST = 4096
+_LONGEST_NAME = 64
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, section 5.5
 
 Field = tuple[bytes, bytes]
+#: A checked field and its lower-case name, as ``Headers.prepare`` makes it.
+Prepared = tuple[bytes, Field]
 
 
 def lower_name(name: bytes) -> bytes:
     """Return the field name in lower case. Raises ValueError when it is not a token."""
-    known = _lowered.get(name)
+    known = lowered_names.get(name)
     if known is not None:
         return known
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a field name")
     lowered = name.lower()
-    if len(_lowered) < _LOWERED_MOST:
-        _lowered[name] = lowered
+    if len(name) <= _LONGEST_NAME:
+        if len(lowered_names) >= _LOWERED_MOST:
+            lowered_names.clear()
+        lowered_names[name] = lowered
     return lowered
 
 
@@ -74,7 +79,7 @@ class Headers:
         key, octets = _checked(name, value)
         lowered = lower_name(key)
         if lowered in self.index:
-            self.fields = [field for field in self.fields if lower_name(field[0]) != lowered]
+            self.fields = _without(self.fields, lowered)
         self.fields.append((key, octets))
         self.index[lowered] = octets
 
@@ -85,7 +90,32 @@ class Headers:
     def discard(self, lowered: bytes) -> None:
         """As ``remove``, for a caller that has the lower-case octets."""
         if self.index.pop(lowered, None) is not None:
-            self.fields = [field for field in self.fields if lower_name(field[0]) != lowered]
+            self.fields = _without(self.fields, lowered)
+
+    @staticmethod
+    def prepare(name: str, value: str) -> Prepared:
+        """Check a field once, for ``put`` and ``append`` on every message. Raises ValueError."""
+        field = _checked(name, value)
+        return lower_name(field[0]), field
+
+    def put(self, prepared: Prepared) -> None:
+        """As ``set``, with a prepared field: a fifth of the time."""
+        lowered, field = prepared
+        if lowered in self.index:
+            self.fields = _without(self.fields, lowered)
+        self.fields.append(field)
+        self.index[lowered] = field[1]
+
+    def append(self, prepared: Prepared) -> None:
+        """As ``add``, with a prepared field."""
+        lowered, field = prepared
+        self.fields.append(field)
+        earlier = self.index.get(lowered)
+        self.index[lowered] = field[1] if earlier is None else earlier + b", " + field[1]
+
+    def octets(self, lowered: bytes) -> bytes | None:
+        """As ``get``, for a caller that has the lower-case name as octets and wants the value as octets."""
+        return self.index.get(lowered)
 
     def copy(self) -> "Headers":
         """Return headers that can be changed without changing these."""
@@ -112,6 +142,11 @@ def index_of(fields: Iterable[Field]) -> dict[bytes, bytes]:
         earlier = index.get(lowered)
         index[lowered] = value if earlier is None else earlier + b", " + value
     return index
+
+
+def _without(fields: list[Field], lowered: bytes) -> list[Field]:
+    known = lowered_names.get
+    return [field for field in fields if (known(field[0]) or lower_name(field[0])) != lowered]
 
 
 def _checked(name: str, value: str) -> Field:
