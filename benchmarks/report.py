@@ -19,7 +19,7 @@ Made by `{command}`, which measures again and writes this file.
   requests per second and latency tell about these, and only the CPU figure about the proxy.
 - *disturbed* is the share of the time in which a thread of the proxy could have run and something else had the core
   (for proxies of many threads, also its others); on a quiet machine it is close to 0.
-- Latency is that of 64 clients that ask again as soon as they are answered, so it follows from throughput.
+- Latency is that of 64 clients that ask again as soon as they are answered, so it follows from throughput; except at half load.
 - Versions: {versions}.
 """
 
@@ -41,6 +41,7 @@ def _table(scenario: Scenario, series: Mapping[str, Series], titles: Mapping[str
     others = [name for name in ("nginx", "haproxy") if name in series]
     heads = ["", "CPU per request", *(f"× {titles[name]}" for name in others), "spread", "requests/s"]
     heads += ["MiB/s"] if scenario.content else []
+    heads += ["p99 added ms"] if scenario.paced else []
     heads += ["busy", "disturbed", "p50 ms", "p99 ms", "errors"]
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
     for name, one in series.items():
@@ -50,6 +51,8 @@ def _table(scenario: Scenario, series: Mapping[str, Series], titles: Mapping[str
         row += ["" if direct else f"{one.ratio(series[other]):.2f}" for other in others]
         row += ["" if direct else f"{min(cpu):.1f}–{max(cpu):.1f}", f"{one.middle('per_s'):,.0f}"]
         row += [f"{one.middle('per_s') * scenario.content / MIB:,.0f}"] if scenario.content else []
+        if scenario.paced:
+            row += ["" if direct else f"{one.added_ms(series[DIRECT]):.2f}"]
         row += ["" if direct else f"{one.middle('busy'):.0%}", "" if direct else f"{one.middle('disturbed'):.0%}"]
         row += [f"{one.middle('p50_ms'):.2f}", f"{one.middle('p99_ms'):.2f}", str(one.errors)]
         lines.append(row)

@@ -68,14 +68,15 @@ class Series:
         """Requests without a good answer, in all rounds."""
         return sum(m.load.errors for m in self.measurements)
 
-    def ratio(self, other: "Series", attribute: str = "cpu_us") -> float:
-        """Return the median of the ratios to another proxy in the same round."""
+    def ratio(self, other: "Series") -> float:
+        """Return the median of the ratios of CPU per request to another proxy's in the same round."""
         pairs = zip(self.measurements, other.measurements, strict=True)
-        return median(_value(mine, attribute) / _value(its, attribute) for mine, its in pairs)
+        return median(mine.cpu_us / its.cpu_us for mine, its in pairs)
 
-
-def _value(measurement: Measurement, attribute: str) -> float:
-    return float(getattr(measurement if hasattr(measurement, attribute) else measurement.load, attribute))
+    def added_ms(self, direct: "Series") -> float:
+        """Return the median of what the proxy adds to the 99th percentile of the backend asked directly in the same round."""
+        pairs = zip(self.measurements, direct.measurements, strict=True)
+        return median(mine.load.p99_ms - its.load.p99_ms for mine, its in pairs)
 
 
 @dataclass
@@ -107,12 +108,12 @@ def probe(scenario: Scenario) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: key-000042\r\nConnection: close\r\n\r\n".encode()
 
 
-def measure(running: Running, scenario: Scenario, core: int, seconds: float) -> Measurement:
+def measure(running: Running, scenario: Scenario, core: int, seconds: float, rate: float = 0.0) -> Measurement:
     """Let the proxy work for a while, warm, and account for what it used beyond what it uses idle."""
-    load.run(scenario, running.port, core, 1)
+    load.run(scenario, running.port, core, 1, rate)
     before = running.process.usage()
     begun = time.monotonic()
-    seen = load.run(scenario, running.port, core, seconds)
+    seen = load.run(scenario, running.port, core, seconds, rate)
     used = running.process.usage() - before
     idle = running.idle_per_s * (time.monotonic() - begun)
     return Measurement(seen, max(0.0, used.cpu / 1e9 - idle), max(0.0, used.ticks / 1e9 - idle), used.waited / 1e9)
@@ -143,10 +144,14 @@ def run(scenario: Scenario, proxies: Sequence[Proxy], rounds: int, seconds: floa
             time.sleep(0.5)
             one.idle_per_s = (one.process.usage() - before).cpu / 1e9 / 0.5
             series[name] = Series()
+        rate = 0.0
+        if scenario.paced and proxies:
+            rate = load.run(scenario, running[proxies[0].name].port, load_core, 2).per_s / 2
+            rate = min(rate, 16_000)  # more is beyond what the pacing client can do beside the backend
         names = list(running)
         for number in range(rounds):
             for name in names[number % len(names) :] + names[: number % len(names)]:
-                measurement = measure(running[name], scenario, load_core, seconds)
+                measurement = measure(running[name], scenario, load_core, seconds, rate)
                 series[name].measurements.append(measurement)
                 print(f"{scenario.name:9} round {number + 1} {name:13} {measurement}", file=sys.stderr)
     return series

@@ -29,6 +29,8 @@ class Scenario:
     only: tuple[str, ...] = ()
     #: the backend has to read whole request bodies
     reads: bool = False
+    #: requests arrive at half the rate that the first proxy can take, instead of as fast as they are answered
+    paced: bool = False
 
     @property
     def new_connections(self) -> bool:
@@ -46,6 +48,7 @@ SCENARIOS = (
     Scenario("close", "Plain proxying, a new client connection for each request", headers=(*CLIENT, ("Connection", "close"))),
     Scenario("download", "1 MiB response bodies", path="/large", content=MIB),
     Scenario("upload", "1 MiB request bodies", load=("upload", str(MIB)), content=MIB, reads=True),
+    Scenario("half", "Latency at half load: requests at random moments, half as many as the first of these can take", paced=True),
     Scenario(
         "few", "Full chain with 10 routes and 100 consumers, requests spread over all of them",
         chain=True, load=("mix", "10", "100"), routes=10, consumers=100, only=("gateway",),
