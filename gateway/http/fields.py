@@ -1,0 +1,94 @@
+"""A block of header fields, checked and split by llhttp.
+
+llhttp is asked for one thing only: the fields of one complete block, strictly (RFC 9112, section 5). Where a message begins and
+ends is decided here in Python, from those fields. So no state of the C parser outlives a block, a HEAD response or an upgrade
+needs no special object, and pipelined requests are found by us, with exact offsets.
+"""
+
+import re
+
+from httptools import HttpParserError, HttpResponseParser
+
+from gateway.http.errors import ProtocolError
+from gateway.http.headers import Field, lower_name, lowered_names
+
+#: What no head may contain, wherever it is cut: control characters other than tab, a bare CR, a bare LF.
+FORBIDDEN_OCTETS = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\r[^\n]|(?:[^\r]|\A)\n")
+
+#: Fields that mean two things when they come twice. Every framing field is here.
+SINGLE = frozenset(
+    {
+        b"authorization", b"content-length", b"content-location", b"content-range", b"content-type", b"expect", b"host", b"location",
+        b"max-forwards", b"origin", b"proxy-authorization", b"transfer-encoding",
+    }
+)  # fmt: skip
+
+#: llhttp never waits for content after a 204, so the same parser takes the next block.
+_START_LINE = b"HTTP/1.1 204 \r\n"
+
+
+class FieldReader:
+    """Splits blocks of fields; one per connection, used by requests, responses and trailers alike."""
+
+    __slots__ = ("_parser", "_seen")
+
+    def __init__(self) -> None:
+        self._seen: list[Field] = []
+        self._parser = _parser_into(self._seen)
+
+    def read(self, block: bytes) -> list[Field]:
+        """Return the fields of a block that ends with an empty line and has no other. Raises ProtocolError."""
+        seen = self._seen
+        try:
+            self._parser.feed_data(_START_LINE + block)
+        except HttpParserError as error:
+            seen.clear()
+            self._parser = _parser_into(seen)
+            raise ProtocolError(f"a broken header: {error}", code="bad_header") from None
+        fields = seen[:]
+        seen.clear()
+        if b" \r\n" in block or b"\t" in block:
+            return [(name, value.strip(b" \t")) for name, value in fields]  # llhttp leaves white space after a value
+        return fields
+
+
+class _Callbacks:
+    """What httptools looks for on its protocol object; absent attributes cost it an exception each."""
+
+    on_body = on_chunk_complete = on_chunk_header = on_headers_complete = on_message_begin = on_message_complete = on_status = on_url = None
+
+    def __init__(self, seen: list[Field]) -> None:
+        append = seen.append
+
+        def on_header(name: bytes, value: bytes) -> None:
+            append((name, value))
+
+        self.on_header = on_header
+
+
+def _parser_into(seen: list[Field]) -> HttpResponseParser:
+    parser = HttpResponseParser(_Callbacks(seen))
+    # "Connection: close" in one block says nothing about the next: connections are our business, not llhttp's
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
+def index_fields(fields: list[Field]) -> dict[bytes, bytes]:
+    """Return lower-case name -> value, repeats joined. Raises ProtocolError when a field that must be single is repeated."""
+    try:
+        index = {lowered_names[name]: value for name, value in fields}
+    except KeyError:
+        index = {}
+    if len(index) == len(fields):
+        return index
+    index = {}
+    for name, value in fields:
+        lowered = lower_name(name)
+        earlier = index.get(lowered)
+        if earlier is None:
+            index[lowered] = value
+        elif lowered in SINGLE:
+            raise ProtocolError(f"{name!r} is repeated", code="repeated_header")
+        else:
+            index[lowered] = earlier + b", " + value
+    return index
