@@ -18,7 +18,7 @@ import socket
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from gateway.model.regex import compile_regex, literal_prefix
 
@@ -26,7 +26,8 @@ Kind = Literal["prefix", "exact", "template", "regex"]
 _CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 #: What a segment is worth: the lower, the more specific. Patterns are compared segment by segment, from the left.
-LITERAL, CAPTURE, REST, REGEX, OPEN = range(5)
+LITERAL, REGEX, CAPTURE, REST, OPEN = range(5)
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 
 
 class PathPattern:
@@ -45,20 +46,19 @@ class PathPattern:
             self.kind: Kind = "regex"
             self.regex = compile_regex(text[1:])
             prefix = literal_prefix(text[1:])
-            # only whole segments: in ``^/img-[0-9]+`` nothing is known to the last slash's right
-            self.literal = prefix[: prefix.rfind("/")] if "/" in prefix else ""
-            self.segments: tuple[str | None, ...] = tuple(self.literal.split("/")) if self.literal else ()
+            # only whole segments: in ``^/files/img-[0-9]+`` all that is certain are those before the last slash
+            self.segments: tuple[str | None, ...] = tuple(prefix.split("/")[:-1])
+            self.literal = prefix[: max(prefix.rfind("/"), 0)]
             self.rank: tuple[int, ...] = (LITERAL,) * len(self.segments) + (REGEX, -len(prefix), -len(text))
             return
-        path = text.removeprefix("=")
-        _check_path(path)
-        if "{" in path:
-            if path is not text:
+        path = _normal(text.removeprefix("="))
+        if "{" in path or "}" in path:
+            if text.startswith("="):
                 raise ValueError("a template fits whole paths already: leave the = out")
             self.kind = "template"
             self._read_template(path)
             return
-        self.kind = "prefix" if path is text else "exact"
+        self.kind = "exact" if text.startswith("=") else "prefix"
         self.literal = path if self.kind == "exact" else path.rstrip("/")
         self.segments = tuple(self.literal.split("/")) if self.literal else ()
         self.rank = (LITERAL,) * len(self.segments) + ((OPEN,) if self.kind == "prefix" else ())
@@ -71,7 +71,7 @@ class PathPattern:
             found = _CAPTURE.fullmatch(part)
             if not found:
                 if "{" in part or "}" in part:
-                    raise ValueError(f"{part!r} is not a capture: a capture is a whole segment such as {{id}}; use a ~regex for parts of one")
+                    raise ValueError(f"{part} is no capture: one is a whole segment, {{id}}, or a last {{rest...}}; use a ~regex for less")
                 segments.append(part)
             elif found[1] in {name for _, name in captures}:
                 raise ValueError(f"the capture {{{found[1]}}} is there twice")
@@ -128,15 +128,26 @@ def groups_of(found: re.Match[str]) -> dict[str, str]:
     return {name: value for name, value in found.groupdict().items() if value is not None}
 
 
-def _check_path(path: str) -> None:
+def _normal(path: str) -> str:
+    """Return a path as requests have it after normalisation. Raises ValueError on what none of them can have."""
     if not path.startswith("/"):
         raise ValueError("a path begins with /, =/ or ~")
     if "?" in path or "#" in path:
-        raise ValueError("a path has no ? and no #: conditions on the query belong into `query`")
+        raise ValueError("a path has no ? and no #: conditions on query parameters go into query")
+    if any(letter <= " " or letter == "\x7f" for letter in path):
+        raise ValueError("a path has no spaces and no control characters: write them percent-encoded, as clients do")
+    if "%" in _ESCAPE.sub("", path):
+        raise ValueError("a % in a path is followed by two hexadecimal digits")
+    path = _ESCAPE.sub(_escape, quote(path, safe="/{}%!$&'()*+,;=:@~"))
     if any(part in (".", "..") for part in path.split("/")):
-        raise ValueError("a path has no . or .. segments: they are removed from requests before matching")
-    if not path.isascii() or any(letter <= " " or letter == "\x7f" for letter in path):
-        raise ValueError("a path has only printable ASCII characters: write others percent-encoded, as clients send them")
+        raise ValueError("a path has no . and .. segments: they are removed from requests before matching")
+    return path
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Unreserved characters are decoded, others keep their escape in upper case (RFC 3986, section 6.2.2)."""
+    letter = chr(int(found[1], 16))
+    return letter if letter.isascii() and (letter.isalnum() or letter in "-._~") else found[0].upper()
 
 
 @lru_cache(4096)

@@ -1,25 +1,32 @@
 """Regular expressions from a configuration: compiled, and refused when a hostile text could stall a worker.
 
-``re`` backtracks. Two shapes make it try exponentially or cubically many ways, and both show in the syntax tree:
+``re`` backtracks, so a pattern that can cut one text in many ways may try them all. Theory of the check, which reads
+the syntax tree only and errs on the side of refusing:
 
-* a repeat inside a repeat, ``(a+)+``, where one text can be cut in many ways. Allowed only when every turn of the outer
-  repeat must begin with a character that occurs nowhere else in it, as in ``(/[^/]+)*``: then there is one way to cut.
-  The same holds for alternatives inside a repeat that may begin with the same character, ``(a|ab)*``.
-* open repeats in a row that can pass characters between each other, ``.*.*.*x``. Two are allowed (a square of 8 KiB is
-  tens of milliseconds), a third is not.
-
-The check is a rule about syntax, not a proof: it refuses some harmless patterns and says how to write them.
+* The number of ways is kept as bits. A repeat without a bound counts ``OPEN`` bits (a text has at most some 8 KiB), a
+  bounded one the logarithm of its choices. Repeats in a row add up while characters can pass from one to the next;
+  a character in between that the former cannot take ends the sum. A pattern that is not anchored begins with ``OPEN``
+  bits, because each position is tried. More than ``MOST`` bits are refused: two open repeats pass, three do not.
+* A repeat inside an open repeat, ``(a+)+``, is exponential, unless every turn begins or ends with a character that
+  occurs nowhere else in it: ``(/[^/]+)*`` has one way to be cut. So are alternatives that may begin alike, ``(a|.)*``.
 """
 
 import importlib
 import re
+import warnings
+from math import log2
 from typing import Any
 
 #: CPython's own parser of patterns (3.11 and later); the public alternative, ``sre_parse``, is deprecated.
 _parser: Any = importlib.import_module("re._parser")
-_MANY = 16  #: a repeat of more than this counts as open
+_MANY = 16  #: a repeat of more turns than this counts as open
+OPEN = 13.0
+MOST = 30.0
 _EVERY = (1 << 257) - 1  #: one bit per character up to U+00FF, and one for all others
-_REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
+_OTHERS = 1 << 256
+_REPEATS = frozenset({"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"})
+_GROUPS = frozenset({"SUBPATTERN", "ATOMIC_GROUP"})
+_LOOKS = frozenset({"ASSERT", "ASSERT_NOT"})
 _CATEGORIES = {
     "CATEGORY_DIGIT": r"\d",
     "CATEGORY_NOT_DIGIT": r"\D",
@@ -28,28 +35,35 @@ _CATEGORIES = {
     "CATEGORY_WORD": r"\w",
     "CATEGORY_NOT_WORD": r"\W",
 }
+#: name of an element, and what it consists of
 Tree = list[tuple[str, Any]]
 
 
 def compile_regex(text: str) -> re.Pattern[str]:
     """Compile a pattern; raise ValueError with a sentence for whoever wrote it."""
     try:
-        pattern = re.compile(text)
-        tree = _tree(_parser.parse(text))
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # constructs whose meaning will change
+            pattern = re.compile(text)
+            parsed = _parser.parse(text)
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise ValueError(f"not a regular expression: {error}") from None
-    _check(tree)
-    if _degree(tree) > 2:
-        raise ValueError("three open repeats that can match the same characters take too long on a hostile text: put a character between them that they exclude")
+    tree = _tree(parsed)
+    shape = _Shape(ignores_case=bool(parsed.state.flags & re.IGNORECASE) or re.search(r"\(\?[a-z]*i", text) is not None)
+    bits = shape.ways(tree, 0.0 if _anchored(tree) else OPEN, _EVERY)[2]
+    if bits > MOST:
+        raise ValueError(
+            "repeats in a row that can match the same characters may take very long on a hostile text: "
+            "put a character between them that they exclude, and begin with ^"
+        )
     return pattern
 
 
 def literal_prefix(text: str) -> str:
     """Return what every match of this pattern begins with; empty unless it is anchored with ``^``."""
-    tree = _tree(_parser.parse(text))
-    if not tree or tree[0][0] != "AT" or str(tree[0][1]) not in ("AT_BEGINNING", "AT_BEGINNING_STRING"):
-        return ""
-    if _parser.parse(text).state.flags & (re.IGNORECASE | re.MULTILINE):
+    parsed = _parser.parse(text)
+    tree = _tree(parsed)
+    if not _anchored(tree) or parsed.state.flags & (re.IGNORECASE | re.MULTILINE):
         return ""
     letters = []
     for op, value in tree[1:]:
@@ -63,145 +77,162 @@ def _tree(parsed: Any) -> Tree:
     return [(str(op), value) for op, value in parsed]
 
 
+def _anchored(tree: Tree) -> bool:
+    return bool(tree) and tree[0][0] == "AT" and str(tree[0][1]) in ("AT_BEGINNING", "AT_BEGINNING_STRING")
+
+
 def _parts(op: str, value: Any) -> list[Tree]:
-    """The trees inside one element; each is a sequence of its own."""
-    if op in (*_REPEATS, "POSSESSIVE_REPEAT"):
+    """Return the trees inside one element; each is a sequence of its own."""
+    if op in _REPEATS:
         return [_tree(value[2])]
     if op == "SUBPATTERN":
         return [_tree(value[3])]
     if op == "BRANCH":
         return [_tree(branch) for branch in value[1]]
-    if op in ("ASSERT", "ASSERT_NOT"):
+    if op in _LOOKS:
         return [_tree(value[1])]
-    if op == "ATOMIC_GROUP":
-        return [_tree(value)]
-    if op == "GROUPREF_EXISTS":
-        return [_tree(branch) for branch in value[1:] if branch is not None]
-    return []
+    return [_tree(value)] if op == "ATOMIC_GROUP" else []
 
 
-def _open(op: str, value: Any) -> bool:
-    return op in _REPEATS and value[1] > _MANY and value[1] > value[0]
+class _Shape:
+    def __init__(self, ignores_case: bool) -> None:
+        self._ignores_case = ignores_case
 
+    def ways(self, tree: Tree, bits: float, reach: int) -> tuple[float, int, float]:
+        """Return bits at the end of a sequence, the characters that its last repeat may pass on, and the most bits on the way."""
+        most = bits
+        for op, value in tree:
+            if op in ("GROUPREF", "GROUPREF_EXISTS"):
+                raise ValueError("references to groups are not allowed: they may take very long on a hostile text")
+            if op in _GROUPS:
+                bits, reach, inner = self.ways(_parts(op, value)[0], bits, reach)
+                most = max(most, inner)
+            elif op == "BRANCH":
+                ends = [self.ways(branch, bits, reach) for branch in _parts(op, value)]
+                bits = max(end[0] for end in ends)
+                for _, further, inner in ends:
+                    reach |= further
+                    most = max(most, inner)
+            elif op in _LOOKS:
+                most = max(most, self.ways(_parts(op, value)[0], bits, reach)[2])
+            elif op in _REPEATS:
+                letters, own = self.letters(op, value), self._turns(value)
+                if letters & reach:
+                    bits += own
+                elif own or value[0]:
+                    bits = own
+                reach = letters if own or value[0] else reach
+            elif op != "AT" and not self.letters(op, value) & reach:
+                bits, reach = 0.0, 0  # the repeat before cannot take this character: it fixes where that one ended
+            most = max(most, bits)
+        return bits, reach, most
 
-def _check(tree: Tree) -> None:
-    for op, value in tree:
-        if op in ("GROUPREF", "GROUPREF_EXISTS"):
-            raise ValueError("references to groups are not allowed: they can take very long on a hostile text")
-        if op in _REPEATS and value[1] > _MANY:
-            _check_turns(_tree(value[2]))
-        for part in _parts(op, value):
-            _check(part)
+    def _turns(self, value: Any) -> float:
+        """Return the bits of one repeat, its content included; refuse one that is exponential."""
+        low, high, body = value[0], value[1], _tree(value[2])
+        own = self.ways(body, 0.0, 0)[2]
+        turns = OPEN if high > _MANY else log2(high - low + 1)
+        ambiguous, delimited = self._ambiguous(body), self._delimited(body)
+        if delimited and not ambiguous:
+            return max(own, turns)
+        if high <= _MANY:
+            return turns + float(high) * (own + ambiguous)
+        if own and not delimited:
+            raise ValueError(
+                "a repeat inside a repeat may take very long on a hostile text: "
+                "begin or end each turn with a character that the rest of it excludes, as in (/[^/]+)*"
+            )
+        if ambiguous:
+            raise ValueError(
+                "alternatives inside a repeat that may begin with the same character may take very long on a hostile text: "
+                "make them differ at once"
+            )
+        return turns
 
+    def _delimited(self, body: Tree) -> bool:
+        """Whether each turn begins, or ends, with a character that is nowhere else in it."""
+        for last in (False, True):
+            edge, rest = self._edge(body, last)
+            if edge and not edge & rest:
+                return True
+        return False
 
-def _check_turns(body: Tree) -> None:
-    """``body`` is repeated: refuse it when one text can be cut into turns in several ways."""
-    first, rest = _leading(body)
-    if first and not first & rest:
-        return
-    if _any_open(body):
-        raise ValueError(
-            "a repeat inside a repeat can take very long on a hostile text: begin each turn with a character that the rest excludes, as in (/[^/]+)*"
-        )
-    if _ambiguous(body):
-        raise ValueError("alternatives inside a repeat that begin with the same character can take very long on a hostile text: make them differ at once")
+    def _ambiguous(self, tree: Tree) -> bool:
+        for op, value in tree:
+            if op == "BRANCH":
+                seen = 0
+                for branch in _parts(op, value):
+                    starts = self._edge(branch, False)[0]
+                    if not starts or starts & seen:
+                        return True
+                    seen |= starts
+            if any(map(self._ambiguous, _parts(op, value))):
+                return True
+        return False
 
+    def _edge(self, tree: Tree, last: bool) -> tuple[int, int]:
+        """Return the characters one of which must come first (0 = none must) and all that may be elsewhere; ``last``: from the end."""
+        tree = [item for item in tree if item[0] != "AT" and item[0] not in _LOOKS]
+        if last:
+            tree.reverse()
+        if not tree:
+            return 0, 0
+        (op, value), rest = tree[0], 0
+        for later in tree[1:]:
+            rest |= self.letters(*later)
+        if op in _GROUPS or op == "BRANCH":
+            first = 0
+            for part in _parts(op, value):
+                edge, inner = self._edge(part, last)
+                if not edge:
+                    return 0, _EVERY
+                first |= edge
+                rest |= inner
+            return first, rest
+        if op in _REPEATS:
+            edge, inner = self._edge(_tree(value[2]), last)
+            return (edge if value[0] else 0), rest | inner | (edge if value[1] > 1 else 0)
+        return self.letters(op, value), rest
 
-def _any_open(tree: Tree) -> bool:
-    return any((op in _REPEATS and value[1] != value[0]) or any(map(_any_open, _parts(op, value))) for op, value in tree)
-
-
-def _ambiguous(tree: Tree) -> bool:
-    for op, value in tree:
-        if op == "BRANCH":
-            seen = 0
-            for branch in value[1]:
-                starts = _leading(_tree(branch))[0]
-                if not starts or starts & seen:
-                    return True
-                seen |= starts
-        if any(map(_ambiguous, _parts(op, value))):
-            return True
-    return False
-
-
-def _leading(tree: Tree) -> tuple[int, int]:
-    """The characters that must come first (0 = nothing has to), and all that may come after."""
-    tree = [item for item in tree if item[0] not in ("AT", "ASSERT", "ASSERT_NOT")]
-    if not tree:
-        return 0, 0
-    (op, value), rest = tree[0], 0
-    for later in tree[1:]:
-        rest |= _letters(*later)
-    if op == "SUBPATTERN" or op == "ATOMIC_GROUP":
-        first, inner = _leading(_parts(op, value)[0])
-        return first, inner | rest
-    if op == "BRANCH":
-        pairs = [_leading(branch) for branch in _parts(op, value)]
-        if not all(first for first, _ in pairs):
-            return 0, _EVERY
-        first = 0
-        for starts, inner in pairs:
-            first |= starts
-            rest |= inner
-        return first, rest
-    if op in (*_REPEATS, "POSSESSIVE_REPEAT"):
-        return (0 if value[0] == 0 else _letters(op, value)), rest | _letters(op, value)
-    return _letters(op, value), rest
-
-
-def _letters(op: str, value: Any) -> int:
-    """Every character that can occur in a match of this element, as bits."""
-    if op == "LITERAL":
-        return 1 << min(value, 256)
-    if op == "NOT_LITERAL":
-        return _EVERY & ~(1 << value) if value < 256 else _EVERY
-    if op == "RANGE":
-        low, high = value
-        return sum(1 << letter for letter in range(low, min(high, 255) + 1)) | (1 << 256 if high > 255 else 0)
-    if op == "CATEGORY":
-        wanted = re.compile(_CATEGORIES[str(value)])
-        return sum(1 << letter for letter in range(256) if wanted.match(chr(letter))) | 1 << 256
-    if op == "IN":
+    def letters(self, op: str, value: Any) -> int:
+        """Return every character that can occur in a match of this element, as bits; rather too many than too few."""
+        if op == "LITERAL":
+            return self._folded(1 << min(value, 256))
+        if op == "NOT_LITERAL":
+            return _EVERY & ~(1 << value) if value < 256 else _EVERY
+        if op == "RANGE":
+            low, high = value
+            return self._folded(sum(1 << letter for letter in range(low, min(high, 255) + 1)) | (_OTHERS if high > 255 else 0))
+        if op == "CATEGORY":
+            wanted = re.compile(_CATEGORIES[str(value)])
+            return sum(1 << letter for letter in range(256) if wanted.match(chr(letter))) | _OTHERS
+        if op == "IN":
+            return self._set(_tree(value))
+        if op == "ANY":
+            return _EVERY
         letters = 0
-        for kind, item in _tree(value):
-            letters |= _letters(kind, item) if kind != "NEGATE" else 0
-        # what is left out beyond U+00FF is unknown, so that bit stays set
-        return (_EVERY & ~letters) | 1 << 256 if str(value[0][0]) == "NEGATE" else letters
-    if op == "ANY":
-        return _EVERY
-    letters = 0
-    for part in _parts(op, value):
-        for item in part:
-            letters |= _letters(*item)
-    return letters
+        for part in _parts(op, value):
+            for item in part:
+                letters |= self.letters(*item)
+        return letters
 
+    def _set(self, items: Tree) -> int:
+        letters = 0
+        if items[0][0] != "NEGATE":
+            for item in items:
+                letters |= self.letters(*item)
+            return letters
+        exact = _Shape(ignores_case=False)  # what is excluded for certain
+        for item in items[1:]:
+            letters |= exact.letters(*item)
+        return _EVERY & ~letters | _OTHERS
 
-def _degree(tree: Tree) -> int:
-    """How many open repeats in a row can pass characters to the next; nested ones were refused before."""
-    most, run, reach = 0, 0, 0
-    for op, value in _flat(tree):
-        letters = _letters(op, value)
-        if _open(op, value):
-            run = run + 1 if run and reach & letters else 1
-            reach = letters
-            most = max(most, run)
-        elif op == "BRANCH":
-            most = max([most] + [run + _degree(_tree(branch)) for branch in value[1]])
-            reach |= letters
-        elif op not in ("AT", "ASSERT", "ASSERT_NOT") and not (op in _REPEATS and value[0] == 0) and not letters & reach:
-            run = 0  # a character that the repeat before cannot take fixes where it ended
-        if op in ("ASSERT", "ASSERT_NOT"):
-            most = max(most, *map(_degree, _parts(op, value)))
-    return most
-
-
-def _flat(tree: Tree) -> Tree:
-    """The sequence with its groups opened up."""
-    flat: Tree = []
-    for op, value in tree:
-        if op in ("SUBPATTERN", "ATOMIC_GROUP"):
-            flat += _flat(_parts(op, value)[0])
-        else:
-            flat.append((op, value))
-    return flat
+    def _folded(self, letters: int) -> int:
+        if not self._ignores_case:
+            return letters
+        both = letters | _OTHERS
+        for letter in range(256):
+            if letters >> letter & 1:
+                for other in (chr(letter).lower(), chr(letter).upper()):
+                    both |= 1 << min(ord(other[0]), 256)
+        return both

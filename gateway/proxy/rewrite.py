@@ -58,7 +58,7 @@ def check_rewrite(route: Route) -> str | None:
         return "a rewritten path begins with /"
     known = {"path", "rest", "version"}
     for text in route.match.paths:
-        missing = {name for name in _FIELD.findall(template)} - parse_path(text).names() - known
+        missing = set(_FIELD.findall(template)) - parse_path(text).names() - known
         if missing:
             return f"{{{min(missing)}}} is not captured by the path {text}"
     if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):

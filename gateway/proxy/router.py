@@ -14,60 +14,65 @@ How it is fast: a dict from host to its tables, a dict of whole paths, a tree of
 the same node. A router never changes: ``updated`` makes a new one that shares every node the change did not touch.
 """
 
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from gateway.hooks.plugin import Reject
+from gateway.http.errors import GatewayError
+from gateway.http.headers import Headers
 from gateway.model.exchange import Exchange
-from gateway.proxy.router_rules import Entry, Rule, header_or_query, rules_of
-from gateway.proxy.router_table import Rules, Table, buckets
+from gateway.proxy.router_rules import Entry, Rule, rules_of
+from gateway.proxy.router_table import Node, Rules, Table, buckets
 
 _MOST_CHAINS = 4096  # hosts remembered with their tables; clients may send any name, so there is a cap
-_LABELS = 32  #: labels of a host name tried as wildcards
+_LABELS = 32  # labels of a host name tried as wildcards
+#: Routes between two calls of ``pause``, about two milliseconds.
+SLICE = 32
 
 
 class Router:
     """Immutable: built once, shared by all exchanges of a snapshot."""
 
-    __slots__ = ("_hosts", "_entries", "_rules", "_chains")
+    __slots__ = ("_hosts", "_routes", "_chains")
 
     def __init__(self) -> None:
         #: host pattern -> its rules; ``""`` is any host, ``.example.com`` is ``*.example.com``
         self._hosts: dict[str, Table] = {}
-        self._entries: dict[str, Entry] = {}
-        self._rules: dict[str, Rules] = {}
+        self._routes: dict[str, tuple[Entry, Rules]] = {}
         #: host -> (its tables from the most specific on, the highest priority in any of them); filled as hosts are seen
         self._chains: dict[str, tuple[tuple[Table, ...], int]] = {}
 
     @classmethod
-    def build(cls, entries: Iterable[Entry]) -> "Router":
-        """Make a router. Patterns were checked when the configuration was compiled; a bad one raises ValueError."""
-        return cls().updated((), entries)
+    def build(cls, entries: Iterable[Entry], pause: Callable[[], object] | None = None) -> "Router":
+        """Make a router. Patterns were checked when the configuration was compiled; a bad one raises ValueError.
 
-    def updated(self, removed_names: Iterable[str], added: Iterable[Entry]) -> "Router":
+        ``pause`` is called every now and then, to let other greenlets run.
+        """
+        return cls().updated((), entries, pause)
+
+    def updated(self, removed_names: Iterable[str], added: Iterable[Entry], pause: Callable[[], object] | None = None) -> "Router":
         """Return a router without these routes and with those; an added one replaces one of the same name."""
         router = Router()
-        router._hosts, router._entries, router._rules = self._hosts.copy(), self._entries.copy(), self._rules.copy()
+        router._hosts, router._routes = self._hosts.copy(), self._routes.copy()
         edit = object()
         for name in removed_names:
             router._remove(name, edit)
-        for entry in added:
+        for count, entry in enumerate(added, 1):
             router._remove(entry.route.name, edit)
             router._add(entry, edit)
+            if pause is not None and count % SLICE == 0:
+                pause()
         return router
 
     def _add(self, entry: Entry, edit: object) -> None:
         rules = tuple(rules_of(entry))
-        self._entries[entry.route.name] = entry
-        self._rules[entry.route.name] = rules
+        self._routes[entry.route.name] = entry, rules
         for rule in rules:
             self._table(rule, edit).add(rule, edit)
 
     def _remove(self, name: str, edit: object) -> None:
-        if self._entries.pop(name, None) is None:
+        if name not in self._routes:
             return
-        for rule in self._rules.pop(name):
+        for rule in self._routes.pop(name)[1]:
             table = self._table(rule, edit)
             table.remove(rule, edit)
             if not table.size:
@@ -91,34 +96,47 @@ class Router:
         tables, ceiling = self._chain(request.host) if chain is None else chain
         path = request.path
         parts = path.split("/")
-        # The short way: every node passed has plain prefixes only, and the first rule found fits and cannot be outranked.
+        # The short way goes down the tree once. It gives up where there is a choice: a literal segment beside a capture,
+        # a regex, a higher priority elsewhere, a rule whose conditions fail.
+        found: Rules | None
         for table in tables:
             found = table.exact.get(path)
             if found is None:
                 node = table.top
-                if node.open:
+                if node.wide:
                     break
                 found = node.prefix
                 for part in parts:
-                    node = node.children.get(part)  # type: ignore[assignment]
-                    if node is None:
+                    child: Node | None = node.children.get(part)
+                    if child is None:
+                        child = node.capture
+                        if child is None or not part:
+                            break
+                    elif node.capture is not None:
+                        found = None
                         break
-                    if node.open:
+                    node = child
+                    if node.wide:
                         found = None
                         break
                     if node.prefix:
                         found = node.prefix
+                else:
+                    if node.ending:
+                        found = node.ending
                 if found is None:
                     break
             if found:
-                rule = found[0]
-                if rule.priority < ceiling or not rule.plain or (rule.test is not None and not rule.test(exchange)):
-                    break
-                return rule.target
+                for rule in found:
+                    if rule.priority != ceiling or rule.choice is not None:
+                        break
+                    if rule.test is None or rule.test(exchange):
+                        return rule.target if rule.plain else self._take(rule, exchange, parts)
+                break
         else:
             return None
-        rule = self._search(exchange, tables, ceiling, parts)  # type: ignore[assignment]
-        return None if rule is None else self._take(rule, exchange, parts)
+        winner = self._search(exchange, tables, ceiling, parts)
+        return None if winner is None else self._take(winner, exchange, parts)
 
     def _search(self, exchange: Exchange, tables: tuple[Table, ...], ceiling: int, parts: list[str]) -> Rule | None:
         best: Rule | None = None
@@ -150,29 +168,20 @@ class Router:
         choice = rule.choice
         if choice is None or not rule.entry.route.versions:
             return True
-        version = self.version_of(rule, exchange)
+        version = rule.version_of(exchange)
         return version not in choice.names or version in rule.entry.route.versions
-
-    @staticmethod
-    def version_of(rule: Rule, exchange: Exchange) -> str | None:
-        """Return the version that a request means to a rule's API, known or not."""
-        choice = rule.choice
-        if choice is None:
-            return rule.version or None
-        return header_or_query(exchange.request, choice.by, choice.key) or choice.default
 
     def _take(self, rule: Rule, exchange: Exchange, parts: list[str]) -> Any:
         """Hand the exchange to a rule; ``None`` when the version it asks for does not exist (any more)."""
         if rule.plain:
             return rule.target
-        version, gone_at = rule.version, rule.gone_at
+        version: str | None = rule.version
         if rule.choice is not None:
-            asked = self.version_of(rule, exchange)
-            if asked not in rule.choice.names:
+            version = rule.version_of(exchange)
+            if version not in rule.choice.names:
                 return None
-            version, gone_at = asked, rule.choice.gone_at(asked)
         if version:
-            if gone_at <= time.time():
+            if rule.is_gone(version):
                 return None
             exchange.version = version
         path = exchange.request.path
@@ -222,44 +231,41 @@ class Router:
                 methods |= rule.conditions.methods
         return tuple(sorted(methods))
 
-    def refusal(self, exchange: Exchange) -> Reject:
+    def refusal(self, exchange: Exchange) -> GatewayError:
         """Say why ``find`` returned ``None``: 404 ``no_route`` or ``unknown_version``, 410 ``version_sunset``, 405 with Allow."""
         request = exchange.request
         for rule in self.candidates(exchange):
             if (rule.test is not None and not rule.test(exchange)) or not self._fits(rule, exchange):
                 continue
-            version = self.version_of(rule, exchange)
+            version = rule.version_of(exchange)
             if rule.choice is not None and version not in rule.choice.names:
-                return Reject(404, "unknown_version", f"API {_api_name(rule)} has no version {version or '(none named)'}")
-            return Reject(410, "version_sunset", f"version {version} of API {_api_name(rule)} is no longer served")
+                return _refusal(404, "unknown_version", f"API {rule.api_name} has no version {version or '(none named)'}")
+            return _refusal(410, "version_sunset", f"version {version} of API {rule.api_name} is no longer served")
         methods = self.allowed_methods(exchange)
         if methods:
-            return Reject(405, "method_not_allowed", f"{request.method} {request.path}", [("Allow", ", ".join(methods))])
+            error = _refusal(405, "method_not_allowed", f"{request.method} {request.host}{request.path}")
+            error.headers = Headers.of([("Allow", ", ".join(methods))])
+            return error
         first, slash, rest = request.path[1:].partition("/")
         for rule in self._rules_by_path_version(request.host):
             if rule.pattern.captured(slash + rest or "/") is not None:
-                return Reject(404, "unknown_version", f"API {_api_name(rule)} has no version {first}")
-        return Reject(404, "no_route", f"{request.method} {request.host}{request.path}")
+                return _refusal(404, "unknown_version", f"API {rule.api_name} has no version {first}")
+        return _refusal(404, "no_route", f"{request.method} {request.host}{request.path}")
 
     def _rules_by_path_version(self, host: str) -> Iterator[Rule]:
         hosts = {host, "", *(f"*{host[index:]}" for index, letter in enumerate(host) if letter == ".")}
-        for rules in self._rules.values():
+        for _, rules in self._routes.values():
             for rule in rules:
                 if rule.strip and rule.host in hosts:
                     yield rule
 
-    @property
-    def entries(self) -> "dict[str, Entry]":
-        """Every route by name, enabled or not. Not to be changed."""
-        return self._entries
-
-    def rules(self, name: str) -> Rules:
-        """Return the rules of a route; none when it is switched off."""
-        return self._rules[name]
+    def entries(self) -> Iterator[tuple[Entry, Rules]]:
+        """Yield every route with its rules; a route that is switched off has none."""
+        yield from self._routes.values()
 
 
-def _api_name(rule: Rule) -> str:
-    return rule.entry.api.name if rule.entry.api is not None else ""
+def _refusal(status: int, code: str, detail: str) -> GatewayError:
+    return GatewayError(detail, status=status, code=code)
 
 
 def _stripped(rule: Rule, path: str) -> str:

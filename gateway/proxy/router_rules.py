@@ -1,17 +1,13 @@
 """Rules: what a route's match becomes. One rule for each host, path and version, with its place in the total order."""
 
+import time
 from collections.abc import Callable, Iterator
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl
+from typing import Any, NamedTuple
 
 from gateway.model.exchange import Exchange
 from gateway.model.patterns import LITERAL, PathPattern, compile_networks, compile_value, groups_of, parse_path
 from gateway.model.route import Api, Match, Route
-from gateway.proxy.versions import VersionChoice, choice_of
-
-if TYPE_CHECKING:
-    from gateway.http.message import Request
+from gateway.proxy.versions import NEVER, VersionChoice, choice_of, parse_query
 
 Test = Callable[[Exchange], bool]
 
@@ -28,10 +24,19 @@ class Rule:
     """One way to reach a route. ``rank`` is its place among all rules: the lowest that fits wins."""
 
     __slots__ = (
-        "entry", "target", "priority", "rank", "host", "pattern", "test", "conditions", "plain", "choice", "version", "strip", "offset", "gone_at",
+        "entry", "target", "priority", "rank", "host", "pattern", "test", "conditions", "plain",
+        "choice", "version", "strip", "offset", "gone_at",
     )  # fmt: skip
 
-    def __init__(self, entry: Entry, host: str, pattern: PathPattern, conditions: "Conditions", choice: VersionChoice | None, version: str) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        host: str,
+        pattern: PathPattern,
+        conditions: "Conditions",
+        choice: VersionChoice | None = None,
+        version: str = "",
+    ) -> None:
         route = entry.route
         self.entry = entry
         self.target = entry.target
@@ -49,7 +54,7 @@ class Rule:
         #: number of segments in ``strip``
         self.offset = 0
         #: when this version's sunset is over, as unix time
-        self.gone_at = 0.0
+        self.gone_at = NEVER
         self.plain = not (choice or version or pattern.captures or pattern.rest or pattern.regex)
         self.rank = (-route.priority, *host_rank(host), pattern.rank, -conditions.count, route.name, host, pattern.text, version)
 
@@ -67,6 +72,31 @@ class Rule:
             found = pattern.regex.search(path)
             return groups_of(found) if found is not None else {}
         return pattern.take(parts[self.offset :] if self.offset else parts)
+
+    def path_fits(self, path: str) -> bool:
+        """Whether a path fits, without the tree; for explanations."""
+        if self.strip:
+            if path != self.strip and not path.startswith(self.strip + "/"):
+                return False
+            path = path[len(self.strip) :] or "/"
+        return self.pattern.captured(path) is not None
+
+    def is_gone(self, version: str | None) -> bool:
+        """Whether this version is past its sunset."""
+        gone_at = self.choice.gone_at(version or "") if self.choice is not None else self.gone_at
+        return gone_at <= time.time()
+
+    def version_of(self, exchange: Exchange) -> str | None:
+        """Return the version that a request means to this rule's API, known or not."""
+        choice = self.choice
+        if choice is None:
+            return self.version or None
+        return choice.asked(exchange.request) or choice.default
+
+    @property
+    def api_name(self) -> str:
+        """Name of the API that the route belongs to, for messages."""
+        return self.entry.api.name if self.entry.api is not None else ""
 
 
 class Conditions:
@@ -118,9 +148,9 @@ def rules_of(entry: Entry) -> Iterator[Rule]:
         for text in dict.fromkeys(route.match.paths):
             pattern = parse_path(text)
             if choice is None:
-                yield Rule(entry, host, pattern, conditions, None, "")
+                yield Rule(entry, host, pattern, conditions)
             elif choice.by != "path":
-                yield Rule(entry, host, pattern, conditions, choice, "")
+                yield Rule(entry, host, pattern, conditions, choice)
             else:
                 yield from _by_path(entry, host, pattern, conditions, choice)
 
@@ -171,25 +201,9 @@ def _query_test(name: str, wanted: str) -> Test:
     return test
 
 
-@lru_cache(64)
-def parse_query(query: str) -> dict[str, list[str]]:
-    """Return the values of every query parameter, decoded. Several routes ask about the same query in a row."""
-    values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        values.setdefault(name, []).append(value)
-    return values
-
-
 def _all_of(tests: list[Test]) -> Test | None:
     if not tests:
         return None
     if len(tests) == 1:
         return tests[0]
     return lambda exchange: all(test(exchange) for test in tests)
-
-
-def header_or_query(request: "Request", by: str, key: str) -> str | None:
-    """Return the first value of a header or query parameter."""
-    if by == "header":
-        return request.headers.get(key)
-    return next(iter(parse_query(request.query).get(key, ())), None) if request.query else None

@@ -14,7 +14,7 @@ Rules = tuple[Rule, ...]
 class Node:
     """A path segment. ``edit`` marks the change that made the node: that change may alter it, later ones copy it first."""
 
-    __slots__ = ("children", "capture", "ending", "rest", "regexes", "prefix", "open", "edit")
+    __slots__ = ("children", "capture", "ending", "rest", "regexes", "prefix", "wide", "edit")
 
     def __init__(self, edit: object) -> None:
         self.children: dict[str, Node] = {}
@@ -25,18 +25,20 @@ class Node:
         self.rest: Rules = ()
         self.regexes: Rules = ()
         self.prefix: Rules = ()
-        #: anything here that the short way of ``Router.find`` does not know
-        self.open = False
+        #: there are rules here that the short way of ``Router.find`` does not know: ``rest`` or ``regexes``
+        self.wide = False
         self.edit = edit
 
     def copy(self, edit: object) -> "Node":
+        """Return a node for this change to alter."""
         node = Node(edit)
         node.children = self.children.copy()
         node.capture, node.ending, node.rest, node.regexes, node.prefix = self.capture, self.ending, self.rest, self.regexes, self.prefix
-        node.open = self.open
+        node.wide = self.wide
         return node
 
     def empty(self) -> bool:
+        """Whether nothing needs this node."""
         return not (self.children or self.capture or self.ending or self.rest or self.regexes or self.prefix)
 
 
@@ -56,6 +58,7 @@ class Table:
         self.edit = edit
 
     def copy(self, edit: object) -> "Table":
+        """Return a table for this change to alter."""
         table = Table(edit)
         table.top, table.exact, table.priorities = self.top.copy(edit), self.exact.copy(), self.priorities.copy()
         table.ceiling, table.size = self.ceiling, self.size
@@ -65,41 +68,38 @@ class Table:
         """Put a rule in. The table and all nodes marked ``edit`` are changed, others are copied."""
         self._count(rule.priority, 1)
         if rule.pattern.kind == "exact":
-            path = rule.strip + rule.pattern.literal
-            self.exact[path] = _with(self.exact.get(path, ()), rule)
+            for path in _paths(rule):
+                self.exact[path] = _with(self.exact.get(path, ()), rule)
             return
         node = self.top
         for segment in _segments(rule):
             node = _child(node, segment, edit)
-        slot = _SLOTS[rule.pattern.kind] if not rule.pattern.rest else "rest"
+        slot = _slot(rule)
         setattr(node, slot, _with(getattr(node, slot), rule))
-        node.open = bool(node.capture or node.ending or node.rest or node.regexes)
+        node.wide = bool(node.rest or node.regexes)
 
     def remove(self, rule: Rule, edit: object) -> None:
         """Take a rule out, and the nodes that nothing needs any more."""
         self._count(rule.priority, -1)
         if rule.pattern.kind == "exact":
-            path = rule.strip + rule.pattern.literal
-            left = _without(self.exact[path], rule)
-            if left:
-                self.exact[path] = left
-            else:
-                del self.exact[path]
+            for path in _paths(rule):
+                self.exact[path] = _without(self.exact[path], rule)
+                if not self.exact[path]:
+                    del self.exact[path]
             return
         way: list[tuple[Node, str | None]] = []
         node = self.top
         for segment in _segments(rule):
             way.append((node, segment))
             node = _child(node, segment, edit)
-        slot = _SLOTS[rule.pattern.kind] if not rule.pattern.rest else "rest"
+        slot = _slot(rule)
         setattr(node, slot, _without(getattr(node, slot), rule))
-        node.open = bool(node.capture or node.ending or node.rest or node.regexes)
+        node.wide = bool(node.rest or node.regexes)
         for parent, segment in reversed(way):
             if not node.empty():
                 break
             if segment is None:
                 parent.capture = None
-                parent.open = bool(parent.ending or parent.rest or parent.regexes)
             else:
                 del parent.children[segment]
             node = parent
@@ -117,9 +117,19 @@ class Table:
 _SLOTS = {"prefix": "prefix", "template": "ending", "regex": "regexes"}
 
 
+def _slot(rule: Rule) -> str:
+    return "rest" if rule.pattern.rest else _SLOTS[rule.pattern.kind]
+
+
 def _segments(rule: Rule) -> tuple[str | None, ...]:
     segments = rule.pattern.segments
     return ("", rule.strip[1:], *segments[1:]) if rule.strip else segments
+
+
+def _paths(rule: Rule) -> tuple[str, ...]:
+    """Return the whole paths that an exact rule takes; without its version, ``/v1`` is ``/`` just as ``/v1/`` is."""
+    path = rule.strip + rule.pattern.literal
+    return (path, rule.strip) if rule.strip and rule.pattern.literal == "/" else (path,)
 
 
 def _child(node: Node, segment: str | None, edit: object) -> Node:
@@ -133,7 +143,6 @@ def _child(node: Node, segment: str | None, edit: object) -> Node:
         return child
     if segment is None:
         node.capture = child
-        node.open = True
     else:
         node.children[segment] = child
     return child
@@ -158,13 +167,16 @@ def buckets(node: Node, parts: list[str], index: int, found: list[Rules]) -> Non
         child = node.children.get(part)
         if child is not None:
             buckets(child, parts, index + 1, found)
+        if node.regexes:
+            found.append(node.regexes)
         if node.capture is not None and part:
             buckets(node.capture, parts, index + 1, found)
-    elif node.ending:
-        found.append(node.ending)
+    else:
+        if node.ending:
+            found.append(node.ending)
+        if node.regexes:
+            found.append(node.regexes)
     if node.rest:
         found.append(node.rest)
-    if node.regexes:
-        found.append(node.regexes)
     if node.prefix:
         found.append(node.prefix)

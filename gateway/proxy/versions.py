@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from gateway.model.route import Api, Version, Versioning
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from gateway.http.message import Request
     from gateway.model.exchange import Exchange
 
 NEVER = float("inf")
@@ -34,6 +36,13 @@ class VersionChoice:
         self._gone = {version.name: _midnight(version.sunset + timedelta(1)) for version in versioning.versions if version.sunset}
         self._announced = {version.name: _announced(version) for version in versioning.versions if version.sunset or version.deprecated}
 
+    def asked(self, request: "Request") -> str | None:
+        """Return the version that a header or the query names; ``None`` when neither does."""
+        if self.by == "header":
+            return request.headers.get(self.key)
+        values = parse_query(request.query).get(self.key) if request.query else None
+        return values[0] if values else None
+
     def gone_at(self, version: str) -> float:
         """Return the first unix time at which this version is no longer served."""
         return self._gone.get(version, NEVER)
@@ -41,6 +50,15 @@ class VersionChoice:
     def announcements(self, version: str) -> list[tuple[str, str]]:
         """Return the header fields that responses of this version carry now."""
         return [(name, value) for since, name, value in self._announced.get(version, ()) if since <= time.time()]
+
+
+@lru_cache(64)
+def parse_query(query: str) -> dict[str, list[str]]:
+    """Return the values of every query parameter, decoded. Several routes ask about the same query in a row."""
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        values.setdefault(name, []).append(value)
+    return values
 
 
 @lru_cache(1024)
