@@ -1,0 +1,1 @@
+"""Seeing what happens: metrics, access log, traces, identity."""

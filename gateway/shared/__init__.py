@@ -1,0 +1,1 @@
+"""What the processes of a node share: memory mapped before the fork."""
