@@ -28,7 +28,7 @@ def check_pair(raw: Mapping[str, Any], findings: Findings, references: Reference
     if len(texts) < 2:
         return
     try:
-        der = ssl.PEM_cert_to_DER_cert(texts["certificate"][texts["certificate"].index("-----BEGIN CERTIFICATE-----") :].split("-----END", 1)[0] + "-----END CERTIFICATE-----")
+        der = _first_certificate(texts["certificate"])
         until, names = validity_end(der), dns_names(der)
     except (ValueError, IndexError):
         findings.error(("certificate",), "is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)")
@@ -71,6 +71,11 @@ def dns_names(der: bytes) -> list[str]:
     if tag != _OCTETS:
         raise ValueError("subjectAltName without content")
     return [name.decode("ascii").lower() for tag, name in _children(_children(value)[0][1]) if tag == _DNS_NAME]
+
+
+def _first_certificate(pem: str) -> bytes:
+    end = "-----END CERTIFICATE-----"
+    return ssl.PEM_cert_to_DER_cert(pem[pem.index("-----BEGIN CERTIFICATE-----") : pem.index(end)] + end)
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:

@@ -1,9 +1,6 @@
 """What objects have to do with each other: names, addresses, credentials, and routes that can never win."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import orjson
 
 from gateway.control.problems import Findings, Problem, did_you_mean, path_text
 from gateway.control.units import Unit
@@ -18,13 +15,15 @@ def check_together(units: Units, findings: Findings) -> None:
     for kind, found in units.items():
         _check_names(kind, found, findings)
     _check_uses(units, findings)
-    _check_credentials(units["consumers"], findings)
     _check_listeners(units, findings)
     _check_versions(units, findings)
     _check_identical_routes(units["routes"], findings)
 
 
 def _check_names(kind: str, units: Sequence[Unit | None], findings: Findings) -> None:
+    names = [unit.name for unit in units if unit is not None]
+    if len(set(names)) == len(names):
+        return
     first: dict[str, int] = {}
     for index, unit in enumerate(units):
         if unit is not None and unit.name and first.setdefault(unit.name, index) != index:
@@ -41,19 +40,16 @@ def _check_uses(units: Units, findings: Findings) -> None:
                     findings.error((kind, index, *location), message)
 
 
-def _check_credentials(units: Sequence[Unit | None], findings: Findings) -> None:
-    holders: dict[str, dict[str, tuple[int, int]]] = {}
+def find_equal_credentials(units: Sequence[Unit | None], findings: Findings) -> None:
+    """Report credentials that two consumers share."""
+    first: dict[tuple[str, str], tuple[str, str]] = {}
     for index, unit in enumerate(units):
-        if unit is None:
-            continue
-        for plugin, key, _, position in unit.credentials:
-            table = holders.setdefault(plugin, {})
-            holder = table.setdefault(key, (index, position))
-            if holder != (index, position):
-                where = path_text(("consumers", holder[0], "credentials", holder[1]))
-                owner = units[holder[0]]
-                assert owner is not None
-                findings.error(("consumers", index, "credentials", position), f"is the same as {where}, of consumer {owner.name!r}")
+        for plugin, key, _, position in unit.credentials if unit is not None else ():
+            location = ("consumers", index, "credentials", position)
+            if (plugin, key) in first:
+                findings.error(location, "is the same as {}, of consumer {!r}".format(*first[plugin, key]))
+            elif unit is not None:
+                first[plugin, key] = path_text(location), unit.name
 
 
 def _check_listeners(units: Units, findings: Findings) -> None:
@@ -110,23 +106,22 @@ def _check_versions(units: Units, findings: Findings) -> None:
             continue
         api = unit.entry.get("api")
         if api is None or (api in versions and versions[api] is None):
-            findings.error(("routes", index, "versions"), "needs an API that has versions" if api is None else f"API {api!r} has no versions")
+            wrong = "needs an API that has versions" if api is None else f"API {api!r} has no versions"
+            findings.error(("routes", index, "versions"), wrong)
             continue
         known = versions.get(api)
-        for position, version in enumerate(unit.entry["versions"] if known is not None else ()):
-            if version not in known:  # type: ignore[operator]  # the loop is empty when it is None
-                findings.error(("routes", index, "versions", position), f"API {api!r} has no version {version!r}{did_you_mean(version, known or ())}")
+        for position, version in enumerate(unit.entry["versions"]):
+            if known is not None and version not in known:
+                wrong = f"API {api!r} has no version {version!r}{did_you_mean(version, known)}"
+                findings.error(("routes", index, "versions", position), wrong)
 
 
 def _check_identical_routes(units: Sequence[Unit | None], findings: Findings) -> None:
     first: dict[bytes, int] = {}
     for index, unit in enumerate(units):
-        entry = unit.entry if unit is not None else None
-        if entry is None or not entry.get("enabled", True):
-            continue
-        key = orjson.dumps([entry.get(part) for part in ("match", "priority", "api", "versions")], option=orjson.OPT_SORT_KEYS)
-        if first.setdefault(key, index) != index:
-            findings.warn(("routes", index, "match"), f"is the same as that of routes[{first[key]}]: only one of the two is ever reached")
+        if unit is not None and unit.match and first.setdefault(unit.match, index) != index:
+            message = f"is the same as that of routes[{first[unit.match]}]: only one of the two is ever reached"
+            findings.warn(("routes", index, "match"), message)
 
 
 def rebased(unit: Unit, kind: str, index: int) -> Iterable[Problem]:

@@ -15,15 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from gateway.control.checks import check_together, rebased
-from gateway.control.digest import digest_text, entry_hash
+from gateway.control.checks import check_together, find_equal_credentials, rebased
+from gateway.control.digest import digest_text, policies_hash
 from gateway.control.load import load
-from gateway.control.messages import add_pydantic_errors
 from gateway.control.problems import ConfigErrors, Findings, Problem, did_you_mean
 from gateway.control.references import References
 from gateway.control.schema import KINDS, Config
+from gateway.control.slices import uncollected
 from gateway.control.units import Context, Unit, build_policies, build_unit, mark_of
 from gateway.model.snapshot import Snapshot
 
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from gateway.hooks.manager import Registry
 
 Document = dict[str, Any]
+Tables = dict[str, dict[str, list[Any]]]
 
 
 @dataclass
@@ -80,20 +79,28 @@ def compile_config(
     ``base`` is the directory where relative ``$file:`` references start. The revision is one more than that of ``previous`` when
     anything has changed, unless given.
     """
-    findings = Findings()
-    context = Context(registry, References(base), lenient)
+    with uncollected():
+        return _compile(data, previous, Context(registry, References(base), lenient), revision)
+
+
+def _compile(data: object, previous: Compiled | None, context: Context, revision: int | None) -> Compiled:
+    findings, registry = Findings(), context.registry
     if not isinstance(data, Mapping):
         findings.error((), "a configuration is a mapping that begins with `version: 1`")
         raise ConfigErrors(findings.errors)
     _check_root(data, findings)
     reusable = previous.units if previous is not None and previous.registry is registry else {}
     units = {kind: _units(kind, data.get(kind), reusable.get(kind, {}), findings, context) for kind in KINDS}
-    policies, references = build_policies(data.get("policies"), findings.below("policies"), context)
+    policies = build_policies(data.get("policies"), findings.below("policies"), context)
     check_together(units, findings)
+    found = {kind: {unit.name: unit for unit in units[kind] if unit is not None} for kind in KINDS}
+    credentials = _credentials(found["consumers"], previous if reusable else None)
+    if credentials is None:
+        find_equal_credentials(units["consumers"], findings)
     if findings.errors:
         raise ConfigErrors(sorted(findings.errors, key=_order), sorted(findings.warnings, key=_order))
-    found = {kind: {unit.name: unit for unit in units[kind] if unit is not None} for kind in KINDS}
-    document = _document(found, policies, references)
+    assert credentials is not None
+    document = _document(found, policies, credentials)
     if revision is None:
         before = previous.document if previous is not None else {"revision": 0, "digest": ""}
         revision = before["revision"] + (before["digest"] != document["digest"])
@@ -121,9 +128,8 @@ def _units(kind: str, raw: Any, reusable: dict[str, Unit], findings: Findings, c
     units: list[Unit | None] = []
     for index, item in enumerate(raw):
         mark = mark_of(item)
-        name = item.get("name") if isinstance(item, Mapping) else None
-        unit = reusable.get(name) if isinstance(name, str) else None
-        if unit is None or unit.mark is None or unit.mark != mark or not _unchanged(unit.references, context.references):
+        unit = reusable.get(name) if isinstance(item, dict) and isinstance(name := item.get("name"), str) else None
+        if unit is None or unit.mark is None or unit.mark != mark or (unit.references and _moved(unit, context.references)):
             unit = build_unit(kind, item, mark, findings.below(kind, index), context)
         if unit is not None and unit.warnings:
             findings.warnings.extend(rebased(unit, kind, index))
@@ -131,24 +137,38 @@ def _units(kind: str, raw: Any, reusable: dict[str, Unit], findings: Findings, c
     return units
 
 
-def _unchanged(seen: dict[str, str], references: References) -> bool:
-    return all(references.digest(reference) == digest for reference, digest in seen.items())
+def _moved(unit: Unit, references: References) -> bool:
+    return any(references.digest(reference) != digest for reference, digest in unit.references.items())
 
 
-def _document(units: dict[str, dict[str, Unit]], policies: list[dict[str, Any]], references: dict[str, str]) -> Document:
+def _credentials(units: dict[str, Unit], previous: Compiled | None) -> Tables | None:
+    """Return plugin -> lookup key -> entry, ``None`` when two consumers share a credential. Starts from the tables before, if any."""
+    tables: Tables = {}
+    before: dict[str, Unit] = {}
+    if previous is not None:
+        before = previous.units["consumers"]
+        tables = {plugin: dict(table) for plugin, table in previous.document["credentials"].items()}
+        for name, unit in before.items():
+            if units.get(name) is not unit:
+                for plugin, key, _, _ in unit.credentials:
+                    del tables[plugin][key]
+    expected = sum(map(len, tables.values()))
+    for name, unit in units.items():
+        if before.get(name) is not unit and unit.credentials:
+            expected += len(unit.credentials)
+            for plugin, key, entry, _ in unit.credentials:
+                tables.setdefault(plugin, {})[key] = entry
+    tables = {plugin: table for plugin, table in tables.items() if table}
+    return tables if sum(map(len, tables.values())) == expected else None
+
+
+def _document(units: dict[str, dict[str, Unit]], policies: list[dict[str, Any]], credentials: Tables) -> Document:
     document: Document = {"revision": 0, "digest": ""}
-    credentials: dict[str, dict[str, list[Any]]] = {}
-    total = entry_hash("policies", "", policies) if policies else 0
+    total = policies_hash(policies)
     for kind, found in units.items():
         document[kind] = {name: unit.entry for name, unit in found.items()}
-        total += sum(unit.digest for unit in found.values())
-    for unit in units["consumers"].values():
-        for plugin, key, value, _ in unit.credentials:
-            credentials.setdefault(plugin, {})[key] = value
-    document["credentials"] = credentials
-    document["policies"] = policies
-    document["digest"] = digest_text(total)
-    return document
+        total += sum([unit.digest for unit in found.values()])
+    return {**document, "credentials": credentials, "policies": policies, "digest": digest_text(total)}
 
 
 def _order(problem: Problem) -> list[tuple[int, str]]:

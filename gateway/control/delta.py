@@ -7,7 +7,7 @@ changes, its credentials are listed too, because what finds the consumer has to 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.control.digest import digest_number, digest_text, entry_hash
+from gateway.control.digest import digest_number, digest_text, entry_hash, policies_hash
 from gateway.control.load import Mismatch
 from gateway.control.schema import KINDS
 
@@ -23,7 +23,7 @@ def difference(old: Document, new: Document) -> Delta:
         before, after = old.get(kind, {}), new.get(kind, {})
         if found := _changed(before, after):
             changed[kind] = found
-        if missing := [name for name in before if name not in after]:
+        if missing := _gone(before, after, found):
             gone[kind] = missing
     if old.get("policies", []) != new.get("policies", []):
         delta["policies"] = new.get("policies", [])
@@ -62,11 +62,6 @@ def is_empty(delta: Delta) -> bool:
     return not (delta["set"] or delta["delete"] or "policies" in delta or delta.get("credentials"))
 
 
-def policies_hash(policies: list[Any]) -> int:
-    """Return the share of gateway policies in the digest; their order counts."""
-    return entry_hash("policies", "", policies) if policies else 0
-
-
 def document_digest(document: Document) -> str:
     """Compute the digest of a document from its entries."""
     total = policies_hash(document.get("policies", []))
@@ -89,10 +84,16 @@ def _credentials(old: Mapping[str, Any], new: Mapping[str, Any], consumers: Mapp
         changed = _changed(before, after)
         if consumers:
             changed.update({key: value for key, value in after.items() if value[0] in consumers})
-        gone = [key for key in before if key not in after]
+        gone = _gone(before, after, changed)
         if changed or gone:
             found[plugin] = {"set": changed, "delete": gone}
     return found
+
+
+def _gone(before: Mapping[str, Any], after: Mapping[str, Any], changed: Mapping[str, Any]) -> list[str]:
+    if len(before) + sum(name not in before for name in changed) == len(after):
+        return []  # so many that none can be missing: no need to look for each
+    return [name for name in before if name not in after]
 
 
 def _apply(target: Document, key: str, kind: str, new: Mapping[str, Any], gone: Any) -> int:

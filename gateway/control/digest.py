@@ -20,6 +20,11 @@ def entry_hash(kind: str, name: str, value: Any) -> int:
     return int.from_bytes(blake2b(content, digest_size=_SIZE).digest(), "big")
 
 
+def policies_hash(policies: list[Any]) -> int:
+    """Return the share of gateway policies in the digest; their order counts."""
+    return entry_hash("policies", "", policies) if policies else 0
+
+
 def digest_text(total: int) -> str:
     """Return a sum of entry hashes as a document shows it."""
     return f"{total % _MODULUS:032x}"

@@ -1,27 +1,18 @@
 """A document becomes the Snapshot that a worker runs from; a delta becomes the next one, sharing whatever it does not mention.
 
-This runs beside traffic, in the loop that also serves it. So work is cut into slices of at most ``SLICE_S``, with a call of
-``pause`` between them, and the garbage collector is kept out: a full collection walks every object there is, which
-at 100,000 consumers takes longer than any slice. Snapshots hold no cycles, so reference counts free them; what is loaded is
-moved out of the collector's sight (``gc.freeze``).
+This runs beside traffic, in the loop that also serves it. So work is cut into slices, with a call of
+``pause`` between them, and the garbage collector is kept out.
 """
 
-import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
-from time import perf_counter
 from typing import Any
 
 from gateway.control.schema import KINDS
-from gateway.control.units import SEEN
+from gateway.control.slices import Pause, Slices, uncollected
 from gateway.model.consumer import Consumer
 from gateway.model.policy import Policy
 from gateway.model.snapshot import Holder, Snapshot
-
-#: A slice ends after this long, checked after each entry; the longest entry is far below a millisecond.
-SLICE_S = 0.002
-Pause = Callable[[], None]
 
 
 class Mismatch(ValueError):
@@ -29,36 +20,35 @@ class Mismatch(ValueError):
 
 
 class _Loader:
-    """Makes model objects, pausing in time; remembers groups, because many consumers have the same."""
+    """Makes model objects, pausing in time, and takes what stayed the same from the snapshot that is known."""
 
-    def __init__(self, pause: Pause | None) -> None:
-        self._pause = pause
-        self._since = perf_counter()
+    def __init__(self, known: Snapshot, pause: Pause | None) -> None:
+        self.breathe = Slices(pause).breathe
+        self._known = known
+        #: many consumers are in the same groups
         self._groups: dict[tuple[str, ...], frozenset[str]] = {}
 
-    def breathe(self) -> None:
-        if self._pause is not None and perf_counter() - self._since > SLICE_S:
-            self._pause()
-            self._since = perf_counter()
-
     def models(self, kind: str, entries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-        model = KINDS[kind]
+        model, old = KINDS[kind], getattr(self._known, kind)
         found = {}
         for name, entry in entries.items():
-            if SEEN in entry:
-                entry = {key: value for key, value in entry.items() if key != SEEN}
-            found[name] = model.model_validate(entry)
+            made = model.model_validate(entry)
+            known = old.get(name)
+            found[name] = known if known == made else made
             self.breathe()
         return found
 
     def consumers(self, entries: Mapping[str, dict[str, Any]]) -> dict[str, Consumer]:
+        old = self._known.consumers
         found = {}
         for name, entry in entries.items():
             groups = tuple(entry.get("groups", ()))
             shared = self._groups.get(groups)
             if shared is None:
                 shared = self._groups[groups] = frozenset(groups)
-            found[name] = Consumer(name, shared, entry.get("metadata"), policies(entry.get("policies", ())))
+            made = Consumer(name, shared, entry.get("metadata"), policies(entry.get("policies", ())))
+            known = old.get(name)
+            found[name] = known if known is not None and _same(known, made) else made
             self.breathe()
         return found
 
@@ -75,10 +65,13 @@ def policies(entries: Any) -> tuple[Policy, ...]:
     return tuple(Policy.model_validate(entry) for entry in entries)
 
 
-def load(document: Mapping[str, Any], pause: Pause | None = None) -> Snapshot:
-    """Make a snapshot of a whole document. Raises ValueError or KeyError when it is not one of ours."""
-    with _uncollected():
-        loader = _Loader(pause)
+def load(document: Mapping[str, Any], pause: Pause | None = None, known: Snapshot | None = None) -> Snapshot:
+    """Make a snapshot of a whole document. Raises ValueError or KeyError when it is not one of ours.
+
+    Objects that are the same in ``known`` are taken from there, so whoever compares identities sees only what differs.
+    """
+    with uncollected():
+        loader = _Loader(Snapshot() if known is None else known, pause)
         consumers = loader.consumers(document.get("consumers", {}))
         parts = {kind: loader.models(kind, document.get(kind, {})) for kind in KINDS if kind != "consumers"}
         credentials = {plugin: loader.holders(entries, consumers) for plugin, entries in document.get("credentials", {}).items()}
@@ -96,8 +89,8 @@ def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = No
     """Make the next snapshot from one and a delta. Raises Mismatch when the delta starts from another one."""
     if delta["from"] != snapshot.digest:
         raise Mismatch(f"the delta changes {delta['from'] or 'nothing'}, in force is {snapshot.digest or 'nothing'}")
-    with _uncollected():
-        loader = _Loader(pause)
+    with uncollected():
+        loader = _Loader(Snapshot(), pause)
         changed: dict[str, Any] = {"revision": delta["revision"], "digest": delta["digest"]}
         for kind in KINDS:
             new, gone = delta.get("set", {}).get(kind, {}), delta.get("delete", {}).get(kind, ())
@@ -118,6 +111,10 @@ def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = No
         return replace(snapshot, **changed)
 
 
+def _same(one: Consumer, other: Consumer) -> bool:
+    return (one.groups, one.metadata, one.policies) == (other.groups, other.metadata, other.policies)
+
+
 def _updated(old: Mapping[str, Any], new: Mapping[str, Any], gone: Any) -> dict[str, Any]:
     # Copying a dict of 100,000 entries is one memory copy, about a millisecond; changing it in place would
     # change the snapshot under exchanges in flight.
@@ -126,15 +123,3 @@ def _updated(old: Mapping[str, Any], new: Mapping[str, Any], gone: Any) -> dict[
     for name in gone:
         updated.pop(name, None)
     return updated
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()

@@ -90,7 +90,8 @@ def _message(details: ErrorDetails, location: Location, model: type[BaseModel]) 
         return f"should be {words} {_number(context[name])}, not {details['input']!r}"
     if kind in ("literal_error", "enum"):
         value = details["input"]
-        meant = did_you_mean(value, str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")) if isinstance(value, str) else ""
+        allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")
+        meant = did_you_mean(value, allowed) if isinstance(value, str) else ""
         return f"should be {context['expected']}, not {value!r}{meant}"
     if kind == "string_pattern_mismatch":
         if context["pattern"] == _NAME_PATTERN:
@@ -141,7 +142,8 @@ def _keys_at(model: Any, location: Location) -> list[str]:
         if step is None:
             return [key for place in opened for key in place.get("properties", {})]
         for place in opened:
-            inner = place.get("items") if isinstance(step, int) else place.get("properties", {}).get(step, place.get("additionalProperties"))
+            named = place.get("properties", {}).get(step, place.get("additionalProperties"))
+            inner = place.get("items") if isinstance(step, int) else named
             if isinstance(inner, dict):
                 places.append(inner)
     return []

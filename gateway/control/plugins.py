@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from gateway.control.messages import add_pydantic_errors
-from gateway.control.problems import Findings, Location, did_you_mean
+from gateway.control.problems import Findings, Location, did_you_mean, path_text
 
 if TYPE_CHECKING:
     from gateway.control.units import Context
@@ -24,7 +24,8 @@ def check_policies(raw: Any, findings: Findings, context: "Context") -> None:
         check_settings("plugin", policy, findings.below(index), context)
         label = policy.get("name") or policy.get("plugin")
         if isinstance(label, str) and labels.setdefault(label, index) != index:
-            findings.error((index,), f"is called {label!r} like number {labels[label]} of this list; give each use of a plugin a name of its own")
+            like = path_text((*findings.base, labels[label]))
+            findings.error((index,), f"is called {label!r} like {like}; give each use of a plugin a name of its own")
 
 
 def check_settings(word: str, raw: Mapping[str, Any], findings: Findings, context: "Context", named_only: bool = False) -> None:

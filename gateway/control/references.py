@@ -31,13 +31,14 @@ class References:
 
     def watch(self) -> Callable[[], dict[str, str]]:
         """Start a list of the references used from now on; the result returns it, with a digest of each value."""
-        self._used = used = {}
+        used: dict[str, str] = {}
+        self._used = used
         return lambda: used
 
     def digest(self, reference: str) -> str:
-        """Return a digest of what a reference stands for now (of nothing, when it cannot be resolved)."""
+        """Return a digest of what a reference stands for now (empty when it cannot be resolved)."""
         value = self._resolve(reference)
-        return hashlib.blake2b(b"" if isinstance(value, Unresolved) else value.encode(), digest_size=8).hexdigest()
+        return "" if isinstance(value, Unresolved) else _digest(value)
 
     def value(self, text: str, findings: Findings, location: Location = ()) -> str | None:
         """Return what a text stands for, itself when it is no reference; note an error and return ``None`` when it cannot be had."""
@@ -59,10 +60,15 @@ class References:
         values = {text: self.value(text, findings, location) for location, text in places}
         return _replaced(settings, {text: value for text, value in values.items() if value is not None})
 
-    @staticmethod
-    def absolute(settings: Any, base: Path | None) -> Any:
+    def absolute(self, settings: Any) -> Any:
         """Return settings whose references to files do not depend on the working directory."""
-        return _replaced(settings, {text: _absolute(text, base) for _, text in references_in(settings)})
+        places = {text: _absolute(text, self.base) for _, text in references_in(settings)}
+        return _replaced(settings, places) if places else settings
+
+    def seen(self, settings: Any) -> str:
+        """Return a digest of the files that some settings refer to, empty when there are none. References must be absolute."""
+        files = sorted({text for _, text in references_in(settings) if text.startswith(_FILE)})
+        return _digest("".join(map(self.digest, files))) if files else ""
 
     def _resolve(self, reference: str) -> str | Unresolved:
         if reference not in self._values:
@@ -73,6 +79,10 @@ class References:
             except Unresolved as error:
                 self._values[reference] = error
         return self._values[reference]
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _absolute(reference: str, base: Path | None) -> str:

@@ -5,10 +5,8 @@ depends on the object, the installed plugins and the values of its references al
 be judged again.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,8 +24,6 @@ from gateway.model.policy import Policy
 if TYPE_CHECKING:
     from gateway.hooks.manager import Registry
 
-#: Key of a document's entry that holds a digest of the files it refers to, so that the entry changes when they do.
-SEEN = "seen"
 #: plugin, lookup key, [consumer, credential name, what the plugin stores], position
 CredentialEntry = tuple[str, str, list[Any], int]
 
@@ -50,6 +46,8 @@ class Unit:
     #: references with a digest of what they stood for
     references: dict[str, str] = field(default_factory=dict)
     warnings: tuple[tuple[Location, str], ...] = ()
+    #: of a route: what decides which requests it takes
+    match: bytes = b""
 
 
 @dataclass(slots=True)
@@ -93,27 +91,30 @@ def build_unit(kind: str, raw: Any, mark: int | None, findings: Findings, contex
     unit.warnings = tuple((problem.location[base:], problem.message) for problem in own.warnings)
     if model is not None and len(findings.errors) == before:
         unit.credentials = tuple((plugin, key, [unit.name, label, stored], position) for plugin, key, label, stored, position in found)
-        unit.entry = _entry(kind, model, unit.references, context.references.base)
+        unit.entry = _entry(kind, model, context.references, unit.references)
+        if kind == "routes" and unit.entry.get("enabled", True):
+            decisive = [unit.entry.get(key) for key in ("match", "priority", "api", "versions")]
+            unit.match = orjson.dumps(decisive, option=orjson.OPT_SORT_KEYS)
         unit.digest = entry_hash(kind, unit.name, unit.entry)
         unit.digest += sum(entry_hash(f"credentials/{plugin}", key, value) for plugin, key, value, _ in unit.credentials)
     return unit
 
 
-def build_policies(raw: Any, findings: Findings, context: Context) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Judge the policies of gateway scope; return their entries and the references in them."""
+def build_policies(raw: Any, findings: Findings, context: Context) -> list[dict[str, Any]]:
+    """Judge the policies of gateway scope; return their entries."""
     if raw is None:
-        return [], {}
+        return []
     if not isinstance(raw, list | tuple):
         findings.error((), "should be a list")
-        return [], {}
+        return []
     seen = context.references.watch()
     models = [_validated(Policy, item, findings.below(index)) for index, item in enumerate(raw)]
     for index, item in enumerate(raw):
         if isinstance(item, Mapping):
             check_values("policies", item, findings.below(index), context.references)
     check_policies(raw, findings, context)
-    references = seen()
-    return [_entry("policies", model, {}, context.references.base) for model in models if model is not None], references
+    used = seen()
+    return [_entry("policies", model, context.references, used) for model in models if model is not None]
 
 
 def _validated(model: type[BaseModel], raw: Any, findings: Findings) -> BaseModel | None:
@@ -138,13 +139,19 @@ def _uses(kind: str, raw: Mapping[str, Any]) -> Iterable[tuple[Location, str, st
     return (use for use in wanted if isinstance(use[2], str))
 
 
-def _entry(kind: str, model: BaseModel, references: dict[str, str], base: Path | None) -> dict[str, Any]:
+def _entry(kind: str, model: BaseModel, references: References, used: Mapping[str, str]) -> dict[str, Any]:
     # A worker recognises a consumer by its credentials' lookup keys; the credentials themselves stay behind.
     left_out = {"name", "credentials", "tags", "note"} if kind == "consumers" else None
-    entry = model.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
-    if references:
-        entry = References.absolute(entry, base)
-        files = [f"{reference} {digest}" for reference, digest in sorted(references.items()) if reference.startswith("$file:")]
-        if files:
-            entry[SEEN] = hashlib.blake2b("\n".join(files).encode(), digest_size=8).hexdigest()
+    entry: dict[str, Any] = model.model_dump(mode="json", exclude_defaults=True, exclude=left_out)
+    if not used:
+        return entry
+    entry = references.absolute(entry)
+    for part in [entry, *(part for key in ("tls", "balancer", "policies") for part in _mappings(entry.get(key)))]:
+        own = {key: value for key, value in part.items() if key not in ("tls", "balancer", "policies")}
+        if seen := references.seen(own):
+            part["seen"] = seen
     return entry
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    return [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, dict)]

@@ -33,6 +33,9 @@ def check_values(kind: str, raw: Mapping[str, Any], findings: Findings, referenc
     for index, policy in enumerate(_list(raw.get("policies"))):
         if isinstance(policy, Mapping):
             _check_when(policy, findings.below("policies", index))
+            _check_not_seen(policy, findings.below("policies", index))
+    for place, part in (((), raw), (("tls",), raw.get("tls")), (("balancer",), raw.get("balancer"))):
+        _check_not_seen(part, findings.below(*place))
 
 
 def _check_route(raw: Mapping[str, Any], findings: Findings) -> None:
@@ -94,7 +97,8 @@ def _check_pool(raw: Mapping[str, Any], findings: Findings, references: Referenc
     for index, member in enumerate(_list(raw.get("members"))):
         address = member.get("address") if isinstance(member, Mapping) else None
         if isinstance(address, str) and addresses.setdefault(address, index) != index:
-            findings.error(("members", index, "address"), f"is the address of member {addresses[address]} already; use weight for a larger share")
+            wrong = f"is the address of members[{addresses[address]}] already; use weight for a larger share"
+            findings.error(("members", index, "address"), wrong)
     if not members:
         findings.warn(("members",), "the pool has no members: every request to it is answered 503")
     elif all(member.get("weight") == 0 or member.get("state") in ("drain", "maintenance") for member in members):
@@ -116,6 +120,12 @@ def _check_when(policy: Mapping[str, Any], findings: Findings) -> None:
         below = findings.below("when")
         _each(when.get("paths"), ("paths",), check_pattern, below)
         _each_value(when.get("headers"), ("headers",), below)
+
+
+def _check_not_seen(part: Any, findings: Findings) -> None:
+    """``seen`` is a field for the compile step alone."""
+    if isinstance(part, Mapping) and "seen" in part:
+        findings.error(("seen",), "unknown key")
 
 
 def _each(values: Any, location: Location, check: Check, findings: Findings) -> None:

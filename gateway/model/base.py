@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 366)]
@@ -22,3 +23,10 @@ class Named(Settings):
     name: Name = Field(description="Unique among objects of this kind; other objects, logs and metrics refer to it")
     tags: tuple[str, ...] = Field((), description="Words to filter by")
     note: str = Field("", max_length=4000, description="Free text for whoever reads this next")
+
+
+class Referring(Settings):
+    """A part of the configuration that may name files whose content matters as much as their names."""
+
+    #: set by the compile step: differs when a file does, so that a rotated key makes another object; never written by people
+    seen: SkipJsonSchema[str] = Field("", repr=False)

@@ -13,7 +13,7 @@ class Credential(Settings):
 
     plugin: str = Field(min_length=1, description="The plugin that checks it")
     name: Name | None = Field(None, description="Which of several it is; shown in logs instead of the secret")
-    config: dict[str, Any] = Field({}, description="The plugin's own fields, such as key")
+    config: dict[str, Any] = Field(default_factory=dict, description="The plugin's own fields, such as key")
 
 
 class ConsumerSettings(Named):
@@ -22,7 +22,7 @@ class ConsumerSettings(Named):
     groups: tuple[Name, ...] = Field((), description="Groups that policies refer to")
     credentials: tuple[Credential, ...] = Field((), description="How the consumer is recognised")
     policies: tuple[Policy, ...] = Field((), description="Plugins on every exchange of this consumer, once it is known")
-    metadata: dict[str, str] = Field({}, description="Anything that templates and rules may use")
+    metadata: dict[str, str] = Field(default_factory=dict, description="Anything that templates and rules may use")
 
 
 class Consumer:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.model.base import Named, Secret, Seconds, Settings
+from gateway.model.base import Named, Referring, Secret, Seconds, Settings
 from gateway.model.pool import check_address
 
 
@@ -37,7 +37,7 @@ class Listener(Named):
     http: HttpLimits = Field(default_factory=HttpLimits, description="Caps and deadlines towards clients")
 
 
-class Certificate(Named):
+class Certificate(Named, Referring):
     """A certificate with its key, chosen by the name the client asks for."""
 
     hosts: tuple[str, ...] = Field((), description="Host names: exact, or *.example.com; none = for every other name")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.model.base import Name, Named, Seconds, Secret, Settings
+from gateway.model.base import Name, Named, Referring, Seconds, Secret, Settings
 from gateway.model.route import Retries, Timeouts
 
 _ADDRESS = re.compile(r"unix:/.+|\[[0-9A-Fa-f:.]+\]:\d{1,5}|[A-Za-z0-9._-]+:\d{1,5}")
@@ -63,7 +63,7 @@ class Health(Settings):
     passive: PassiveCheck | None = Field(None, description="Watching traffic; none = not watched")
 
 
-class UpstreamTls(Settings):
+class UpstreamTls(Referring):
     """TLS towards members."""
 
     verify: bool = Field(True, description="Check the member's certificate and name; off only for tests")
@@ -83,11 +83,11 @@ class Limits(Settings):
     idle_s: Seconds = Field(55, gt=0, description="How long an unused connection is kept")
 
 
-class BalancerChoice(Settings):
+class BalancerChoice(Referring):
     """A balancer with settings."""
 
     plugin: str = Field(min_length=1, description="Name of an installed balancer")
-    config: dict[str, Any] = Field({}, description="The balancer's own settings")
+    config: dict[str, Any] = Field(default_factory=dict, description="The balancer's own settings")
 
 
 class Pool(Named):

@@ -19,8 +19,8 @@ class Match(Settings):
         ("/",), min_length=1, description="/users prefix on a segment boundary; =/users exact; /users/{id} template; ~^/v[0-9]+/ regex"
     )
     methods: tuple[Method, ...] = Field((), description="Request methods; none = any (GET includes HEAD)")
-    headers: dict[str, str] = Field({}, description="Header name and its exact value, or ~regex; an empty value means present")
-    query: dict[str, str] = Field({}, description="Query parameter and its exact value, or ~regex; an empty value means present")
+    headers: dict[str, str] = Field(default_factory=dict, description="Header name and its exact value, or ~regex; an empty value means present")
+    query: dict[str, str] = Field(default_factory=dict, description="Query parameter and its exact value, or ~regex; an empty value means present")
     clients: tuple[str, ...] = Field((), description="Client networks, such as 10.0.0.0/8 or 2001:db8::/32; none = any")
 
 
