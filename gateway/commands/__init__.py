@@ -1,0 +1,1 @@
+"""One module per subcommand of ``gateway``; see ``gateway.cli``."""
