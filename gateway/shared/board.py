@@ -48,6 +48,8 @@ class Cell:
     in_flight = _Word(8, int)
     #: ``time.time()`` when it started
     started = _Word(9, float)
+    #: exchanges it has begun; the master replaces a worker that has had enough
+    requests = _Word(10, int)
 
     def __init__(self, words: memoryview) -> None:
         self.words = words
@@ -64,6 +66,8 @@ class Board:
     #: revision of the last configuration that was accepted, and ``time.time()`` of it
     revision = _Word(3, int)
     revised = _Word(4, float)
+    #: process id of the agent that came up last
+    agent = _Word(5, int)
 
     def __init__(self, arena: Arena) -> None:
         self.words = arena.region("board", 8 * (_NODE + SLOTS * _WORDS)).cast("d")
