@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gateway.model.base import Name, Named, Seconds, Settings
 from gateway.model.policy import Policy
@@ -33,7 +33,10 @@ class Timeouts(Settings):
     total_s: Seconds = Field(0, description="For the whole exchange; 0 = no limit")
 
 
-RetryOn = Literal["connect_failure", "reset_before_headers", "first_byte_timeout", "502", "503", "504"]
+RetryOn = Annotated[
+    Literal["connect_failure", "reset_before_headers", "first_byte_timeout", "502", "503", "504"],
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),  # YAML reads 502 as a number
+]
 
 
 class Retries(Settings):
