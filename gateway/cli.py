@@ -17,9 +17,11 @@ class Subcommands(click.Group):
     """A group whose commands are the modules of ``gateway.commands``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the modules, as commands write them."""
         return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of this name and return its command."""
         if cmd_name not in self.list_commands(ctx):
             return None
         command: click.Command = import_module(f"{commands.__name__}.{cmd_name.replace('-', '_')}").command
