@@ -51,7 +51,7 @@ class Cell:
     #: exchanges it has begun; the master replaces a worker that has had enough
     requests = _Word(10, int)
 
-    def __init__(self, words: memoryview) -> None:
+    def __init__(self, words: Any) -> None:
         self.words = words
 
 
@@ -70,7 +70,7 @@ class Board:
     agent = _Word(5, int)
 
     def __init__(self, arena: Arena) -> None:
-        self.words = arena.region("board", 8 * (_NODE + SLOTS * _WORDS)).cast("d")
+        self.words: Any = arena.region("board", 8 * (_NODE + SLOTS * _WORDS)).cast("d")
         self.cells = tuple(Cell(self.words[at : at + _WORDS]) for at in range(_NODE, _NODE + SLOTS * _WORDS, _WORDS))
         self._sharers = arena.sharers
 
