@@ -157,6 +157,40 @@ class Wire:
             return False
         return False
 
+    def peek(self, size: int) -> bytes:
+        """Wait for octets and return up to ``size`` of them, leaving them to be read. Raises ConnectionResetError at the end."""
+        Wire.wait_readable(self)  # of the socket itself, below any TLS
+        octets: bytes = self.sock.recv(size, _MSG_PEEK)
+        if not octets:
+            raise ConnectionResetError("closed before anything came")
+        return octets
+
+    def peek_until(self, mark: bytes, most: int) -> bytes:
+        """Return the octets up to and with ``mark``, leaving them to be read. Raises ValueError when it is not within ``most``."""
+        seen = 0
+        while True:
+            octets = self.peek(most)
+            end = octets.find(mark)
+            if end >= 0:
+                return octets[: end + len(mark)]
+            if len(octets) >= most:
+                raise ValueError(f"no {mark!r} within {most} octets")
+            if len(octets) == seen:
+                sleep(SWEEP_S / 10)  # what came is not enough, and the kernel calls it readable all the same
+                if 0.0 < self.deadline < monotonic():
+                    raise Timeout
+            seen = len(octets)
+
+    def take(self, size: int) -> bytes:
+        """Read exactly ``size`` octets from the socket itself, below any TLS. Raises ConnectionResetError when they end early."""
+        octets = b""
+        while len(octets) < size:
+            more = Wire.recv(self, size - len(octets))
+            if not more:
+                raise ConnectionResetError("closed within a header")
+            octets += more
+        return octets
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come."""
         try:

@@ -1,5 +1,7 @@
 """What can go wrong with an exchange: one small tree, read by its fields and never by its type."""
 
+from gateway.http.headers import Headers
+
 
 class GatewayError(Exception):
     """An exchange cannot go on; ``status`` and ``code`` are all that the client is told.
@@ -9,6 +11,8 @@ class GatewayError(Exception):
 
     status = 500
     code = "internal_error"
+    #: fields that the answer needs (``Allow``, ``Retry-After``)
+    headers: Headers | None = None
 
     def __init__(self, detail: str = "", *, status: int | None = None, code: str | None = None) -> None:
         super().__init__(detail)

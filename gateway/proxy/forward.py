@@ -1,0 +1,84 @@
+"""Forward an exchange to its pool: choose, fetch, and try another member where that can do no harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.http.errors import GatewayError
+from gateway.http.message import Response
+from gateway.net import monotonic
+from gateway.proxy.upstream import UpstreamFailure, harmless
+
+if TYPE_CHECKING:
+    from gateway.hooks.plan import Plan
+    from gateway.model.exchange import Exchange
+    from gateway.proxy.target import Target
+
+
+def forward(exchange: Exchange, plan: Plan) -> Response:
+    """Return the response of a member of the plan's pool. Raises GatewayError when none can be had."""
+    target, trace = plan.target, exchange.trace
+    upstream = target.upstream
+    if upstream is None:
+        raise GatewayError(f"route {target.name} has no pool, and no plugin answered", status=503, code="no_backend")
+    timeouts = target.timeouts or upstream.timeouts
+    if timeouts.total_s:
+        exchange.deadline = exchange.started + timeouts.total_s
+    if exchange.upgrade and not _switching(exchange, target):
+        exchange.upgrade = ""
+    pool = upstream.runtime
+    exchange.pool = upstream.name
+    endpoint = pool.choose(exchange, exchange.attempts, plan.select_backend)
+    while True:
+        exchange.member = endpoint.member
+        exchange.attempts = (*exchange.attempts, endpoint.address)
+        if trace is not None:
+            began = monotonic()
+        try:
+            response = upstream.fetch(exchange, endpoint, timeouts)
+        except UpstreamFailure as failure:
+            if trace is not None:
+                trace.attempt(endpoint.address, failure.code, monotonic() - began)
+            pool.failed(endpoint, failure.code)
+            if not _retryable(exchange, plan, failure.code, failure.acted):
+                raise
+            cause: Any = failure
+        else:
+            if trace is not None:
+                trace.attempt(endpoint.address, str(response.status), monotonic() - began)
+            pool.report_status(endpoint, response.status)
+            if response.status < 500 or not _retryable(exchange, plan, str(response.status), True):
+                return response
+            cause = response
+        try:
+            endpoint = pool.choose(exchange, exchange.attempts, plan.select_backend)
+        except Exception:
+            # Nobody is left to try: the first answer, or the first failure, says more than "no member".
+            if isinstance(cause, Response):
+                return cause
+            raise cause from None
+        if isinstance(cause, Response) and not isinstance(cause.body, bytes):
+            cause.body.close()
+
+
+def _switching(exchange: Exchange, target: Target) -> bool:
+    """Tell whether the client may have its tunnel. An Upgrade that may not be is ignored (RFC 9110, section 7.8); CONNECT is refused."""
+    if exchange.upgrade != "connect":
+        return exchange.upgrade in target.upgrades
+    if not target.connect:
+        raise GatewayError("this route does not tunnel CONNECT", status=405, code="connect_refused")
+    return True
+
+
+def _retryable(exchange: Exchange, plan: Plan, code: str, acted: bool) -> bool:
+    """Tell whether another try is wanted, harmless, possible and within the budget."""
+    retries = plan.target.retries or plan.target.upstream.retries
+    if len(exchange.attempts) > retries.attempts or not harmless(exchange, acted):
+        return False
+    wanted = "connect_failure" if code == "connect_timeout" else code
+    if wanted not in retries.on:
+        return False
+    if 0.0 < exchange.deadline < monotonic():
+        return False
+    allowed: bool = plan.target.upstream.runtime.may_retry(retries)
+    return allowed

@@ -1,0 +1,138 @@
+"""What a worker process does, whoever started it: takes snapshots, accepts connections, keeps time, drains."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.hub import get_hub
+
+from gateway.control.load import Mismatch, apply, load
+from gateway.model.snapshot import Snapshot
+from gateway.net import monotonic, start_sweeping
+from gateway.proxy.lifecycle import Lifecycle
+from gateway.proxy.live import Assembler, Live
+from gateway.server.accepting import Acceptor
+from gateway.server.listening import Listening
+
+if TYPE_CHECKING:
+    from gateway.hooks.manager import Registry
+    from gateway.hooks.plugin import Worker
+    from gateway.model.listener import Listener
+    from gateway.observe.recorder import Recorder
+
+log = logging.getLogger("gateway.worker")
+
+#: exchanges of a replaced snapshot are given this long before instances that only they use are stopped
+RETIRE_S = 5.0
+HOUSEKEEPING_S = 1.0
+#: a full collection walks every object of a large configuration: rarely, then
+GC_THRESHOLDS = (50_000, 20, 100)
+
+
+class Core:
+    """The data plane of one process. ``notify`` carries frames to the agent; it may drop them."""
+
+    def __init__(self, registry: Registry, worker: Worker, recorder: Recorder, notify: Callable[[dict[str, Any]], object]) -> None:
+        self.recorder = recorder
+        self.assembler = Assembler(
+            registry, worker, failed=recorder.plugin_failed, shadow_refused=recorder.shadow_refused, notify=notify
+        )
+        #: serves 404 for everything until the first snapshot
+        self.lifecycle = Lifecycle(self.assembler.assemble(Snapshot()), recorder)
+        self.listenings: dict[str, Listening] = {}
+        self.acceptors: list[Acceptor] = []
+        self.draining = False
+        self._timers: list[Any] = []
+
+    @property
+    def live(self) -> Live:
+        """The configuration in force."""
+        return self.lifecycle.live
+
+    # -- configuration --------------------------------------------------------------------------------------------------------------
+
+    def load(self, document: Mapping[str, Any]) -> None:
+        """Put a whole document in force. Raises when it cannot be; then nothing has changed."""
+        self._adopt(load(document, self._pause()))
+
+    def apply(self, delta: Mapping[str, Any]) -> None:
+        """Put a change in force. Raises Mismatch when it starts from another configuration, and as ``load`` does."""
+        self._adopt(apply(self.live.snapshot, delta, self._pause()))
+
+    def _pause(self) -> Callable[[], None] | None:
+        return (lambda: gevent.sleep(0)) if self.acceptors else None  # nobody waits while the worker boots
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        live = self.assembler.assemble(snapshot, self._pause())
+        self.lifecycle.live = live
+        for listening in self.listenings.values():
+            self._configure(listening, snapshot)
+        gevent.spawn_later(RETIRE_S, self.assembler.planner.release)
+
+    def _configure(self, listening: Listening, snapshot: Snapshot) -> None:
+        listener = snapshot.listeners.get(listening.name, listening.listener)
+        if listener is not listening.listener:
+            listening.configure(listener)
+        if listener.protocol == "https":
+            listening.use(listener, snapshot.certificates)
+
+    # -- traffic --------------------------------------------------------------------------------------------------------------------
+
+    def listen(self, listener: Listener, sockets: Iterable[Any]) -> Listening:
+        """Prepare to accept on the sockets of a listener; ``start`` begins."""
+        listening = self.listenings[listener.name] = Listening(listener)
+        self._configure(listening, self.live.snapshot)
+        self.acceptors.extend(Acceptor(sock, listening, self.lifecycle) for sock in sockets)
+        return listening
+
+    def start(self) -> None:
+        """Accept connections and keep time."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        self._timers.append(start_sweeping())
+        timer = get_hub().loop.timer(HOUSEKEEPING_S, HOUSEKEEPING_S)
+        timer.start(self._housekeeping)
+        self._timers.append(timer)
+        for acceptor in self.acceptors:
+            acceptor.start()
+
+    def _housekeeping(self) -> None:
+        now = monotonic()
+        for upstream in self.assembler.upstreams.values():
+            upstream.sweep(now)
+
+    @property
+    def connections(self) -> int:
+        """Client connections open."""
+        return sum(len(listening.connections) for listening in self.listenings.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Exchanges running."""
+        return sum(connection.busy for listening in self.listenings.values() for connection in listening.connections)
+
+    def drain(self, grace_s: float) -> bool:
+        """Accept no more, close what is idle, wait for exchanges to finish; return whether all did within ``grace_s``."""
+        self.draining = True
+        for acceptor in self.acceptors:
+            acceptor.stop()
+        for listening in self.listenings.values():
+            listening.drain()
+        until = monotonic() + grace_s
+        while self.connections and monotonic() < until:
+            gevent.sleep(0.02)
+        return not self.connections
+
+    def stop(self) -> None:
+        """Stop plugins; the end of the process closes the rest."""
+        for timer in self._timers:
+            timer.stop()
+        self.assembler.planner.release_all()
+
+
+__all__ = ["Core", "Mismatch"]
