@@ -1,0 +1,1 @@
+"""Plugins that know the caller."""
