@@ -1,0 +1,1 @@
+"""Balancers beyond the built-in ones."""
