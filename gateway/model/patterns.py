@@ -20,6 +20,8 @@ from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote
 
+from gateway.http.errors import ProtocolError
+from gateway.http.target import normalise_path
 from gateway.model.regex import compile_regex, literal_prefix
 
 Kind = Literal["prefix", "exact", "template", "regex"]
@@ -27,7 +29,6 @@ _CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 #: What a segment is worth: the lower, the more specific. Patterns are compared segment by segment, from the left.
 LITERAL, REGEX, CAPTURE, REST, OPEN = range(5)
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 
 
 class PathPattern:
@@ -129,25 +130,24 @@ def groups_of(found: re.Match[str]) -> dict[str, str]:
 
 
 def _normal(path: str) -> str:
-    """Return a path as requests have it after normalisation. Raises ValueError on what none of them can have."""
+    """Return a path as requests have it once it is normalised, braces kept. Raises ValueError on what none of them can have."""
     if not path.startswith("/"):
         raise ValueError("a path begins with /, =/ or ~")
-    if "?" in path or "#" in path:
-        raise ValueError("a path has no ? and no #: conditions on query parameters go into query")
-    if any(letter <= " " or letter == "\x7f" for letter in path):
-        raise ValueError("a path has no spaces and no control characters: write them percent-encoded, as clients do")
-    if "%" in _ESCAPE.sub("", path):
-        raise ValueError("a % in a path is followed by two hexadecimal digits")
-    path = _ESCAPE.sub(_escape, quote(path, safe="/{}%!$&'()*+,;=:@~"))
-    if any(part in (".", "..") for part in path.split("/")):
-        raise ValueError("a path has no . and .. segments: they are removed from requests before matching")
-    return path
+    if "?" in path:
+        raise ValueError("a path has no ?: conditions on query parameters go into query")
+    if "#" in path or any(letter <= " " or letter == "\x7f" for letter in path):
+        raise ValueError("a path has no #, no spaces and no control characters: write them percent-encoded, as clients do")
+    return "/".join(part if "{" in part or "}" in part else _normal_part(part) for part in path.split("/"))
 
 
-def _escape(found: re.Match[str]) -> str:
-    """Unreserved characters are decoded, others keep their escape in upper case (RFC 3986, section 6.2.2)."""
-    letter = chr(int(found[1], 16))
-    return letter if letter.isascii() and (letter.isalnum() or letter in "-._~") else found[0].upper()
+def _normal_part(part: str) -> str:
+    try:
+        normal = normalise_path("/" + quote(part, safe="%!$&'()*+,;=:@"))[1:]
+    except ProtocolError as error:
+        raise ValueError(f"no request has this path: {error.detail}") from None
+    if part and not normal:
+        raise ValueError("a path has no . and .. segments: they are resolved in requests before matching")
+    return normal
 
 
 @lru_cache(4096)
@@ -179,6 +179,13 @@ def compile_path(text: str) -> Callable[[str], bool]:
             return lambda path: True
         return lambda path: path == literal or path.startswith(below)
     return lambda path: pattern.captured(path) is not None
+
+
+def normal_host(text: str) -> str:
+    """Return a host pattern as requests have hosts: lower case, IPv6 compressed and in brackets."""
+    if text.startswith("["):
+        return f"[{ipaddress.IPv6Address(text[1:-1]).compressed}]"
+    return text.lower()
 
 
 def check_host(text: str) -> str | None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from gateway.http.headers import Headers
 from gateway.http.message import Request
+from gateway.http.target import parse_authority, parse_target
 from gateway.model.exchange import Exchange
 from gateway.model.route import Route
 from gateway.proxy.router import Entry, Router, Rule
@@ -25,14 +25,19 @@ class Verdict(NamedTuple):
 
 
 def exchange_for(method: str, url: str, headers: Iterable[tuple[str, str]] = (), client: str = "127.0.0.1") -> Exchange:
-    """Make the exchange that a request would be; ``url`` may lack scheme and host when a Host header says it."""
-    parts = urlsplit(url if "://" in url or url.startswith("/") else f"//{url}")
+    """Make the exchange that a request would be. ``url`` may be a path alone; a Host header says more than its host.
+
+    Raises ProtocolError where a client would get a 400.
+    """
     fields = Headers.of(headers)
-    host = parts.netloc.rpartition("@")[2] or fields.get("Host", "") or ""
-    if "Host" not in fields:
+    method = method.upper()
+    path, query, authority, scheme = parse_target(method, url if "://" in url or url.startswith(("/", "*")) or method == "CONNECT" else f"http://{url}")
+    if "Host" in fields:
+        authority = parse_authority(fields.get("Host") or "")
+    host = authority.host if authority is not None else ""
+    if host and "Host" not in fields:
         fields.add("Host", host)
-    name = urlsplit(f"//{host}").hostname or ""
-    request = Request(method.upper(), parts.path or "/", query=parts.query, scheme=parts.scheme or "http", host=name, headers=fields)
+    request = Request(method, path, query=query, scheme=scheme or "http", host=host, headers=fields)
     return Exchange(request, client, 0.0)
 
 
@@ -42,7 +47,7 @@ def explain(router: Router, exchange: Exchange) -> list[Verdict]:
     failing: list[tuple[int, str, Verdict]] = []
     for entry, rules in router.entries():
         if not rules:
-            why = "it is switched off" if not entry.route.enabled else "its API has none of the versions it serves"
+            why = "It is switched off" if not entry.route.enabled else "Its API has none of the versions it serves"
             failing.append((99, entry.route.name, Verdict(entry.route, "disabled", f"{why}.")))
             continue
         failures = _failures(entry, rules, exchange)

@@ -17,8 +17,7 @@ the same node. A router never changes: ``updated`` makes a new one that shares e
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from gateway.http.errors import GatewayError
-from gateway.http.headers import Headers
+from gateway.hooks.plugin import Reject
 from gateway.model.exchange import Exchange
 from gateway.proxy.router_rules import Entry, Rule, rules_of
 from gateway.proxy.router_table import Node, Rules, Table, buckets
@@ -231,7 +230,7 @@ class Router:
                 methods |= rule.conditions.methods
         return tuple(sorted(methods))
 
-    def refusal(self, exchange: Exchange) -> GatewayError:
+    def refusal(self, exchange: Exchange) -> Reject:
         """Say why ``find`` returned ``None``: 404 ``no_route`` or ``unknown_version``, 410 ``version_sunset``, 405 with Allow."""
         request = exchange.request
         for rule in self.candidates(exchange):
@@ -239,18 +238,16 @@ class Router:
                 continue
             version = rule.version_of(exchange)
             if rule.choice is not None and version not in rule.choice.names:
-                return _refusal(404, "unknown_version", f"API {rule.api_name} has no version {version or '(none named)'}")
-            return _refusal(410, "version_sunset", f"version {version} of API {rule.api_name} is no longer served")
+                return Reject(404, "unknown_version", f"API {rule.api_name} has no version {version or '(none named)'}")
+            return Reject(410, "version_sunset", f"version {version} of API {rule.api_name} is no longer served")
         methods = self.allowed_methods(exchange)
         if methods:
-            error = _refusal(405, "method_not_allowed", f"{request.method} {request.host}{request.path}")
-            error.headers = Headers.of([("Allow", ", ".join(methods))])
-            return error
+            return Reject(405, "method_not_allowed", f"{request.method} {request.host}{request.path}", [("Allow", ", ".join(methods))])
         first, slash, rest = request.path[1:].partition("/")
         for rule in self._rules_by_path_version(request.host):
             if rule.pattern.captured(slash + rest or "/") is not None:
-                return _refusal(404, "unknown_version", f"API {rule.api_name} has no version {first}")
-        return _refusal(404, "no_route", f"{request.method} {request.host}{request.path}")
+                return Reject(404, "unknown_version", f"API {rule.api_name} has no version {first}")
+        return Reject(404, "no_route", f"{request.method} {request.host}{request.path}")
 
     def _rules_by_path_version(self, host: str) -> Iterator[Rule]:
         hosts = {host, "", *(f"*{host[index:]}" for index, letter in enumerate(host) if letter == ".")}
@@ -262,10 +259,6 @@ class Router:
     def entries(self) -> Iterator[tuple[Entry, Rules]]:
         """Yield every route with its rules; a route that is switched off has none."""
         yield from self._routes.values()
-
-
-def _refusal(status: int, code: str, detail: str) -> GatewayError:
-    return GatewayError(detail, status=status, code=code)
 
 
 def _stripped(rule: Rule, path: str) -> str:

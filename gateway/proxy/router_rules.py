@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from gateway.model.exchange import Exchange
-from gateway.model.patterns import LITERAL, PathPattern, compile_networks, compile_value, groups_of, parse_path
+from gateway.model.patterns import LITERAL, PathPattern, compile_networks, compile_value, groups_of, normal_host, parse_path
 from gateway.model.route import Api, Match, Route
 from gateway.proxy.versions import NEVER, VersionChoice, choice_of, parse_query
 
@@ -144,7 +144,7 @@ def rules_of(entry: Entry) -> Iterator[Rule]:
     conditions = Conditions(route.match)
     choice = choice_of(api) if api is not None and api.versioning is not None else None
     hosts = route.match.hosts or (api.hosts if api is not None else ()) or ("",)
-    for host in dict.fromkeys(host.lower() for host in hosts):
+    for host in dict.fromkeys(map(normal_host, hosts)):
         for text in dict.fromkeys(route.match.paths):
             pattern = parse_path(text)
             if choice is None:
