@@ -71,8 +71,9 @@ def main() -> None:
         able = [p for p in proxies if (p.chain or not scenario.chain) and (not scenario.only or p.name in scenario.only)]
         if able:
             results[scenario.name] = (scenario, rounds.run(scenario, able, given.rounds, given.seconds))
+    words = " ".join(word for word in sys.argv[1:] if word != "--install")
     head = {
-        "command": "python -m benchmarks " + " ".join(sys.argv[1:]) if sys.argv[1:] else "make bench",
+        "command": f'make bench BENCH_ARGS="{words}"' if words else "make bench",
         "machine": machine.processor(),
         "wrk": (machine.output("wrk", "-v").split() or ["?", "?"])[1],
         "rounds": given.rounds,
