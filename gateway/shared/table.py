@@ -28,6 +28,7 @@ _REMEMBERED, _LONGEST = 16384, 128
 #: words kept per stripe: rows in use, live rows thrown out, repairs
 _IN_USE, _EVICTIONS, _REPAIRS = 0, 1, 2
 _NOTES = 8
+_PREFIX = "table/"
 
 _trylock = mutex.trylock
 _unlock = mutex.unlock
@@ -53,7 +54,7 @@ class SharedTable:
         rows = per_stripe * _STRIPES
         locks, notes = _STRIPES * mutex.SIZE, _STRIPES * _NOTES
         size = locks + 8 * (notes + rows * (3 + values))
-        region = arena.region(f"table/{name}/{values}", size, lambda new: mutex.prepare(new[:locks]))
+        region = arena.region(f"{_PREFIX}{name}/{values}", size, lambda new: mutex.prepare(new[:locks]))
         self.name = name
         self.width = values
         self._locks = mutex.handles(region[:locks])
@@ -194,3 +195,16 @@ class SharedTable:
     def _clear(self, row: int) -> None:
         for at in range(row * self.width, (row + 1) * self.width):
             self.values[at] = 0.0
+
+
+def statistics(arena: Arena) -> dict[str, tuple[int, int, int]]:
+    """Return, for each table of the arena, its rows in use, evictions and repairs."""
+    found = {}
+    for region_name in arena.names(_PREFIX):
+        region = arena.find(region_name)
+        assert region is not None
+        start = _STRIPES * mutex.SIZE
+        notes = region[start : start + 8 * _STRIPES * _NOTES].cast("d").tolist()
+        rows, evictions, repairs = (int(sum(notes[note::_NOTES])) for note in (_IN_USE, _EVICTIONS, _REPAIRS))
+        found[region_name.removeprefix(_PREFIX)] = rows, evictions, repairs
+    return found
