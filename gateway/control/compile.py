@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.control.checks import check_together, find_equal_credentials, rebased
-from gateway.control.digest import digest_text, policies_hash
+from gateway.control.digest import digest_text, whole_hash
 from gateway.control.load import load
 from gateway.control.problems import ConfigErrors, Findings, Problem, did_you_mean
 from gateway.control.references import References
 from gateway.control.schema import KINDS, Config
 from gateway.control.slices import uncollected
-from gateway.control.units import Context, Unit, build_policies, build_unit, mark_of
+from gateway.control.units import Context, Unit, build_observe, build_policies, build_unit, mark_of
 from gateway.model.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -91,7 +91,10 @@ def _compile(data: object, previous: Compiled | None, context: Context, revision
     _check_root(data, findings)
     reusable = previous.units if previous is not None and previous.registry is registry else {}
     units = {kind: _units(kind, data.get(kind), reusable.get(kind, {}), findings, context) for kind in KINDS}
-    policies = build_policies(data.get("policies"), findings.below("policies"), context)
+    wholes = {
+        "policies": build_policies(data.get("policies"), findings.below("policies"), context),
+        "observe": build_observe(data.get("observe"), findings.below("observe"), context),
+    }
     check_together(units, findings)
     found = {kind: {unit.name: unit for unit in units[kind] if unit is not None} for kind in KINDS}
     credentials = _credentials(found["consumers"], previous if reusable else None)
@@ -100,7 +103,7 @@ def _compile(data: object, previous: Compiled | None, context: Context, revision
     if findings.errors:
         raise ConfigErrors(sorted(findings.errors, key=_order), sorted(findings.warnings, key=_order))
     assert credentials is not None
-    document = _document(found, policies, credentials)
+    document = _document(found, wholes, credentials)
     if revision is None:
         before = previous.document if previous is not None else {"revision": 0, "digest": ""}
         revision = before["revision"] + (before["digest"] != document["digest"])
@@ -162,13 +165,13 @@ def _credentials(units: dict[str, Unit], previous: Compiled | None) -> Tables | 
     return tables if sum(map(len, tables.values())) == expected else None
 
 
-def _document(units: dict[str, dict[str, Unit]], policies: list[dict[str, Any]], credentials: Tables) -> Document:
+def _document(units: dict[str, dict[str, Unit]], wholes: dict[str, Any], credentials: Tables) -> Document:
     document: Document = {"revision": 0, "digest": ""}
-    total = policies_hash(policies)
+    total = sum(whole_hash(kind, value) for kind, value in wholes.items())
     for kind, found in units.items():
         document[kind] = {name: unit.entry for name, unit in found.items()}
         total += sum([unit.digest for unit in found.values()])
-    return {**document, "credentials": credentials, "policies": policies, "digest": digest_text(total)}
+    return {**document, "credentials": credentials, **wholes, "digest": digest_text(total)}
 
 
 def _order(problem: Problem) -> list[tuple[int, str]]:

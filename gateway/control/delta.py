@@ -7,9 +7,9 @@ changes, its credentials are listed too, because what finds the consumer has to 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.control.digest import digest_number, digest_text, entry_hash, policies_hash
+from gateway.control.digest import digest_number, digest_text, entry_hash, whole_hash
 from gateway.control.load import Mismatch
-from gateway.control.schema import KINDS
+from gateway.control.schema import KINDS, WHOLES
 
 Document = dict[str, Any]
 Delta = dict[str, Any]
@@ -25,8 +25,7 @@ def difference(old: Document, new: Document) -> Delta:
             changed[kind] = found
         if missing := _gone(before, after, found):
             gone[kind] = missing
-    if old.get("policies", []) != new.get("policies", []):
-        delta["policies"] = new.get("policies", [])
+    delta.update({kind: new[kind] for kind in WHOLES if old.get(kind) != new[kind]})
     if credentials := _credentials(old.get("credentials", {}), new.get("credentials", {}), changed.get("consumers", {})):
         delta["credentials"] = credentials
     return {**delta, "set": changed, "delete": gone}
@@ -48,9 +47,10 @@ def apply(document: Document, delta: Delta) -> Document:
         total += _apply(tables, plugin, f"credentials/{plugin}", change.get("set", {}), change.get("delete", ()))
         if not tables[plugin]:
             del tables[plugin]
-    if "policies" in delta:
-        total += policies_hash(delta["policies"]) - policies_hash(document.get("policies", []))
-        result["policies"] = delta["policies"]
+    for kind in WHOLES:
+        if kind in delta:
+            total += whole_hash(kind, delta[kind]) - whole_hash(kind, document.get(kind))
+            result[kind] = delta[kind]
     result["revision"], result["digest"] = delta["revision"], digest_text(total)
     if result["digest"] != delta["digest"]:
         raise Mismatch(f"the delta should lead to {delta['digest']} and leads to {result['digest']}")
@@ -59,12 +59,12 @@ def apply(document: Document, delta: Delta) -> Document:
 
 def is_empty(delta: Delta) -> bool:
     """Tell whether a delta changes nothing."""
-    return not (delta["set"] or delta["delete"] or "policies" in delta or delta.get("credentials"))
+    return delta["from"] == delta["digest"]
 
 
 def document_digest(document: Document) -> str:
     """Compute the digest of a document from its entries."""
-    total = policies_hash(document.get("policies", []))
+    total = sum(whole_hash(kind, document.get(kind)) for kind in WHOLES)
     for kind in KINDS:
         total += sum(entry_hash(kind, name, entry) for name, entry in document.get(kind, {}).items())
     for plugin, table in document.get("credentials", {}).items():

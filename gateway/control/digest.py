@@ -20,9 +20,9 @@ def entry_hash(kind: str, name: str, value: Any) -> int:
     return int.from_bytes(blake2b(content, digest_size=_SIZE).digest(), "big")
 
 
-def policies_hash(policies: list[Any]) -> int:
-    """Return the share of gateway policies in the digest; their order counts."""
-    return entry_hash("policies", "", policies) if policies else 0
+def whole_hash(kind: str, value: Any) -> int:
+    """Return the share of a part without names in the digest: of gateway policies, whose order counts, or of ``observe``."""
+    return entry_hash(kind, "", value) if value else 0
 
 
 def digest_text(total: int) -> str:

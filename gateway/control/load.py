@@ -11,6 +11,7 @@ from typing import Any
 from gateway.control.schema import KINDS
 from gateway.control.slices import Pause, Slices, uncollected
 from gateway.model.consumer import Consumer
+from gateway.model.observe import Observe
 from gateway.model.policy import Policy
 from gateway.model.snapshot import Holder, Snapshot
 
@@ -81,6 +82,7 @@ def load(document: Mapping[str, Any], pause: Pause | None = None, known: Snapsho
             consumers=consumers,
             credentials=credentials,
             policies=policies(document.get("policies", ())),
+            observe=Observe.model_validate(document.get("observe", {})),
             **parts,
         )
 
@@ -108,6 +110,8 @@ def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = No
             changed["credentials"] = {plugin: table for plugin, table in tables.items() if table}
         if "policies" in delta:
             changed["policies"] = policies(delta["policies"])
+        if "observe" in delta:
+            changed["observe"] = Observe.model_validate(delta["observe"])
         return replace(snapshot, **changed)
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from gateway.model.base import Settings
 from gateway.model.consumer import ConsumerSettings
 from gateway.model.listener import Certificate, Listener, Stream
+from gateway.model.observe import Observe
 from gateway.model.policy import Policy
 from gateway.model.pool import Pool
 from gateway.model.route import Api, Route
@@ -24,9 +25,10 @@ class Config(Settings):
     policies: tuple[Policy, ...] = Field((), description="Plugins on every exchange, in running order (gateway scope)")
     certificates: tuple[Certificate, ...] = Field((), description="Certificates of https listeners")
     streams: tuple[Stream, ...] = Field((), description="TCP and UDP routes")
+    observe: Observe = Field(default_factory=Observe, description="What is recorded of the traffic")
 
 
-#: Named objects, in the order in which a document lists them; ``policies`` is the only list without names.
+#: Named objects, in the order in which a document lists them.
 KINDS: dict[str, type[Settings]] = {
     "listeners": Listener,
     "pools": Pool,
@@ -36,3 +38,5 @@ KINDS: dict[str, type[Settings]] = {
     "certificates": Certificate,
     "streams": Stream,
 }
+#: Parts without names, which change as a whole.
+WHOLES = ("policies", "observe")

@@ -122,10 +122,9 @@ def _parse(file: _File) -> Any:
         except orjson.JSONDecodeError as error:
             problem = Problem("", f"is not JSON: {error.msg}", file=str(file.path), line=error.lineno, column=error.colno)
             raise ConfigErrors([problem]) from None
-        if len(file.text) <= _SEARCHED_BYTES and (repeated := _repeated_keys(file.text)):
-            raise ConfigErrors(
-                [Problem(path_text((key,)), "is there twice in one object", (key,), file=str(file.path)) for key in repeated]
-            )
+        repeated = _repeated_keys(file.text) if len(file.text) <= _SEARCHED_BYTES else []
+        if repeated:
+            raise ConfigErrors([Problem(key, "is there twice in one object", file=str(file.path)) for key in repeated])
         return data
     try:
         return yamlfile.parse(file.text)

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from gateway.control.schema import WHOLES
 from gateway.control.slices import Pause, Slices, uncollected
 
 FORMAT = 1
@@ -69,7 +70,7 @@ def previous(path: Path) -> Path:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[bytes]:
-    tables = {key: value for key, value in document.items() if isinstance(value, dict)}
+    tables = {key: value for key, value in document.items() if isinstance(value, dict) and key not in WHOLES}
     head = {"format": FORMAT, **{key: value for key, value in document.items() if key not in tables}}
     yield orjson.dumps(head)[:-1] + b",\n"
     for key, table in tables.items():

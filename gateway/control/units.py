@@ -18,12 +18,15 @@ from gateway.control.plugins import check_credentials, check_policies, check_set
 from gateway.control.problems import Findings, Location
 from gateway.control.references import References
 from gateway.control.schema import KINDS
-from gateway.control.values import check_values
+from gateway.control.values import check_not_seen, check_values
+from gateway.model.observe import Observe
 from gateway.model.policy import Policy
 
 if TYPE_CHECKING:
     from gateway.hooks.manager import Registry
 
+#: Parts of an object that have their own ``seen``.
+_REFERRING = ("tls", "balancer", "policies", "tracing")
 #: plugin, lookup key, [consumer, credential name, what the plugin stores], position
 CredentialEntry = tuple[str, str, list[Any], int]
 
@@ -117,6 +120,20 @@ def build_policies(raw: Any, findings: Findings, context: Context) -> list[dict[
     return [_entry("policies", model, context.references, used) for model in models if model is not None]
 
 
+def build_observe(raw: Any, findings: Findings, context: Context) -> dict[str, Any]:
+    """Judge what is to be recorded; return its entry."""
+    if raw is None:
+        return {}
+    seen = context.references.watch()
+    model = _validated(Observe, raw, findings)
+    tracing = raw.get("tracing") if isinstance(raw, Mapping) else None
+    if isinstance(tracing, Mapping) and isinstance(tracing.get("secret"), str):
+        context.references.value(tracing["secret"], findings, ("tracing", "secret"))
+    if isinstance(tracing, Mapping):
+        check_not_seen(tracing, findings.below("tracing"))
+    return _entry("observe", model, context.references, seen()) if model is not None else {}
+
+
 def _validated(model: type[BaseModel], raw: Any, findings: Findings) -> BaseModel | None:
     try:
         return model.model_validate(raw)
@@ -146,8 +163,8 @@ def _entry(kind: str, model: BaseModel, references: References, used: Mapping[st
     if not used:
         return entry
     entry = references.absolute(entry)
-    for part in [entry, *(part for key in ("tls", "balancer", "policies") for part in _mappings(entry.get(key)))]:
-        own = {key: value for key, value in part.items() if key not in ("tls", "balancer", "policies")}
+    for part in [entry, *(part for key in _REFERRING for part in _mappings(entry.get(key)))]:
+        own = {key: value for key, value in part.items() if key not in _REFERRING}
         if seen := references.seen(own):
             part["seen"] = seen
     return entry

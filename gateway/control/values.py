@@ -33,9 +33,9 @@ def check_values(kind: str, raw: Mapping[str, Any], findings: Findings, referenc
     for index, policy in enumerate(_list(raw.get("policies"))):
         if isinstance(policy, Mapping):
             _check_when(policy, findings.below("policies", index))
-            _check_not_seen(policy, findings.below("policies", index))
+            check_not_seen(policy, findings.below("policies", index))
     for place, part in (((), raw), (("tls",), raw.get("tls")), (("balancer",), raw.get("balancer"))):
-        _check_not_seen(part, findings.below(*place))
+        check_not_seen(part, findings.below(*place))
 
 
 def _check_route(raw: Mapping[str, Any], findings: Findings) -> None:
@@ -55,7 +55,12 @@ def _check_route(raw: Mapping[str, Any], findings: Findings) -> None:
     elif pool is not None and compose is not None:
         findings.error(("compose",), "a route has either a pool or compose, not both")
     captures = frozenset.intersection(*(parse_path(path).names() for path in patterns)) if patterns else frozenset()
-    _check_captures(raw.get("rewrite_path"), ("rewrite_path",), captures, findings)
+    rewrite = raw.get("rewrite_path")
+    _check_captures(rewrite, ("rewrite_path",), captures, findings)
+    if isinstance(rewrite, str) and not rewrite.startswith(("/", "{path}", "{rest}")):
+        findings.error(("rewrite_path",), "should begin with /, {path} or {rest}")
+    if rewrite is not None and raw.get("strip_path") is True:
+        findings.error(("rewrite_path",), "excludes strip_path: write {rest} where the remaining path belongs")
     if isinstance(compose, Mapping):
         names: set[str] = set()
         for index, part in enumerate(_list(compose.get("parts"))):
@@ -70,10 +75,14 @@ def _check_route(raw: Mapping[str, Any], findings: Findings) -> None:
 
 
 def _check_captures(template: Any, location: Location, captures: frozenset[str], findings: Findings) -> None:
-    known = captures | {"path", "rest"}
-    for name in _CAPTURE.findall(template) if isinstance(template, str) else ():
+    known = captures | {"path", "rest", "version"}
+    if not isinstance(template, str):
+        return
+    for name in _CAPTURE.findall(template):
         if name not in known:
             findings.error(location, f"{{{name}}} is not a capture of every path of this route{did_you_mean(name, known)}")
+    if "{" in (literal := _CAPTURE.sub("", template)) or "}" in literal:
+        findings.error(location, "has a brace that is no part of a {name}")
 
 
 def _check_versioning(versioning: Any, findings: Findings) -> None:
@@ -122,7 +131,7 @@ def _check_when(policy: Mapping[str, Any], findings: Findings) -> None:
         _each_value(when.get("headers"), ("headers",), below)
 
 
-def _check_not_seen(part: Any, findings: Findings) -> None:
+def check_not_seen(part: Any, findings: Findings) -> None:
     """``seen`` is a field for the compile step alone."""
     if isinstance(part, Mapping) and "seen" in part:
         findings.error(("seen",), "unknown key")

@@ -19,12 +19,9 @@ MOST_DEPTH = 64
 MOST_VALUES = 10_000_000
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _PREFIX = "tag:yaml.org,2002:"
+_SPELLED = {"null": None, "true": True, "false": False}
 _WORDS: dict[str, bool | None] = {"": None, "~": None}
-_WORDS.update(
-    (spelling, value)
-    for word, value in (("null", None), ("true", True), ("false", False))
-    for spelling in (word, word.title(), word.upper())
-)
+_WORDS.update({spelling: value for word, value in _SPELLED.items() for spelling in (word, word.title(), word.upper())})
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -135,7 +132,7 @@ class _Reader:
                 self._note(event, below, f"is there twice, first on line {lines[key]}")
             if self._wanted is not None and below in self._wanted:
                 self.marks[below] = _place(event)
-            lines[key] = event.start_mark.line + 1
+            lines[key] = _place(event)[0]
             found[key] = self._value(next(self._events), below, depth + 1)
         for source in inherited:
             if isinstance(source, dict):
@@ -176,7 +173,7 @@ def _events(text: str) -> Iterator[Any]:
         yield from yaml.parse(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         message = ", ".join(filter(None, (error.context, error.problem)))
-        mark = error.problem_mark or error.context_mark
+        mark: Any = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         raise YamlErrors([Problem("", f"is not YAML: {message}", line=line, column=column)]) from None
     except yaml.YAMLError as error:
@@ -205,3 +202,19 @@ def _place(event: Any) -> tuple[int, int]:
 def _problem(event: Any, at: Location, message: str) -> Problem:
     line, column = _place(event)
     return Problem(path_text(at), message, at, line=line, column=column)
+
+
+class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # depends on how PyYAML was built
+    """Writes text so that it is text in YAML 1.1 and 1.2 alike."""
+
+    def _text(self, text: str) -> Any:
+        style = "|" if "\n" in text else "'" if not isinstance(_plain(text), str) else None
+        return self.represent_scalar(_PREFIX + "str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper._text)
+
+
+def dump(data: Any) -> str:
+    """Write data as YAML, keys in the order they have."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from gateway.model.consumer import Consumer
 from gateway.model.listener import Certificate, Listener, Stream
+from gateway.model.observe import Observe
 from gateway.model.policy import Policy
 from gateway.model.pool import Pool
 from gateway.model.route import Api, Route
@@ -27,6 +28,7 @@ class Snapshot:
     policies: tuple[Policy, ...] = ()
     certificates: Mapping[str, Certificate] = field(default_factory=dict)
     streams: Mapping[str, Stream] = field(default_factory=dict)
+    observe: Observe = field(default_factory=Observe)
 
 
 #: consumer, credential name, what the plugin stored beside it (``None`` when nothing)
