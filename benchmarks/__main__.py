@@ -67,6 +67,7 @@ def main() -> None:
     if unknown:
         raise SystemExit(f"unknown: {', '.join(sorted(unknown))}")
     results = {}
+    stolen, elapsed = machine.stolen()
     for scenario in [scenario for scenario in SCENARIOS if scenario.name in wanted]:
         able = [p for p in proxies if (p.chain or not scenario.chain) and (not scenario.only or p.name in scenario.only)]
         if able:
@@ -76,6 +77,7 @@ def main() -> None:
         "command": f'make bench BENCH_ARGS="{words}"' if words else "make bench",
         "machine": machine.processor(),
         "wrk": (machine.output("wrk", "-v").split() or ["?", "?"])[1],
+        "stolen": (machine.stolen()[0] - stolen) / (machine.stolen()[1] - elapsed),
         "rounds": given.rounds,
         "seconds": given.seconds,
         "versions": ", ".join(f"{proxy.title} {proxy.version()}" for proxy in proxies),

@@ -43,6 +43,12 @@ def processor() -> str:
     return f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
 
 
+def stolen() -> tuple[int, int]:
+    """Return ticks in which the host kept a core from this virtual machine, and ticks in all, since the start."""
+    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return ticks[7], sum(ticks)
+
+
 def output(*command: str) -> str:
     """Return what a command prints on either stream; empty when it cannot be run."""
     try:

@@ -17,6 +17,7 @@ Made by `{command}`, which measures again and writes this file.
 - CPU is user and system time of all the proxy's processes for one request, less what they use when idle. Ratios are taken within a round.
 - *busy* is the share of its core that the proxy used. Where it is well below 100 % the proxy waited for load generator and backend, so
   requests per second and latency tell about these, and only the CPU figure about the proxy.
+- The host kept back {stolen:.1%} of the machine's time; that is in none of the CPU figures, but in latency and throughput.
 - *disturbed* is the share of the time in which a thread of the proxy could have run and something else had the core
   (for proxies of many threads, also its others); on a quiet machine it is close to 0.
 - Latency is that of 64 clients that ask again as soon as they are answered, so it follows from throughput; except at half load.
