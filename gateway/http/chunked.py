@@ -3,8 +3,8 @@
 import re
 
 from gateway.http.errors import ProtocolError
-from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader, index_fields
-from gateway.http.headers import Headers, lower_name
+from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader
+from gateway.http.headers import Headers
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
@@ -106,12 +106,11 @@ class ChunkReader:
 
     def _trailers(self, block: bytes) -> Headers:
         try:
-            fields = self._fields.read(block)
+            fields, index = self._fields.read(block)
         except ProtocolError as error:
             raise ProtocolError(error.detail, code="bad_trailer") from None
         if len(fields) > MOST_TRAILERS:
             raise ProtocolError("too many trailers", status=431, code="trailers_too_large")
-        for name, _ in fields:
-            if lower_name(name) in FORBIDDEN_TRAILERS:
-                raise ProtocolError(f"{name!r} is not allowed after the content", code="bad_trailer")
-        return Headers(fields, index_fields(fields))
+        if not FORBIDDEN_TRAILERS.isdisjoint(index):
+            raise ProtocolError(f"{FORBIDDEN_TRAILERS.intersection(index)} not allowed after the content", code="bad_trailer")
+        return Headers(fields, index)

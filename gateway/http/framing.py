@@ -12,10 +12,12 @@ from typing import Protocol
 
 from gateway.http.chunked import ChunkReader
 from gateway.http.errors import ProtocolError
-from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader, index_fields
-from gateway.http.headers import Field, Headers
+from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader
+from gateway.http.headers import Headers
 
-HEAD, LENGTH, CHUNKED, UNTIL_CLOSE, OPAQUE, DONE = range(6)
+#: between messages; inside a head; whole heads kept back; in content of each kind; octets of another protocol; nothing is expected;
+#: after an error
+IDLE, HEAD, WAITING, LENGTH, CHUNKED, UNTIL_CLOSE, OPAQUE, DONE, BROKEN = range(9)
 
 
 class Limits(Protocol):
@@ -61,7 +63,7 @@ class MessageParser:
         self._most_fields = limits.max_headers
         self._most_octets = limits.max_header_bytes
         self._fields = FieldReader()
-        self._state = HEAD
+        self._state = IDLE
         self._held = b""  # of an unfinished head
         self._checked = 0  # octets of it that were looked at; 0 = not even the first line
         self._inflow: Inflow | None = None
@@ -74,25 +76,17 @@ class MessageParser:
     @property
     def in_head(self) -> bool:
         """A head has begun and is not complete."""
-        return bool(self._held)
+        return self._state == HEAD
 
     def take_over(self) -> tuple[bytes, int]:
         """Leave the rest of a content of known length to the caller: what has arrived of it, and how many octets are to come."""
         inflow = self._inflow
         assert inflow is not None and self._state == LENGTH
-        received, remaining = b"".join(inflow.chunks), self._left
+        received = b"".join(inflow.chunks)
         inflow.chunks.clear()
-        self._finish(inflow, None)
-        return received, remaining
-
-    def _block(self, block: bytes) -> tuple[list[Field], dict[bytes, bytes]]:
-        """Split the fields of a head, within the caps."""
-        if len(block) > self._most_octets:
-            self._check_octets(block, 0)
-        fields = self._fields.read(block)
-        if len(fields) > self._most_fields:
-            raise ProtocolError("too many header fields", status=431, code="too_many_headers")
-        return fields, index_fields(fields)
+        self._inflow = None
+        self._state = self._state_after()
+        return received, self._left
 
     def _check_octets(self, block: bytes, start: int) -> None:
         """Refuse fields that are wrong or too many already, whatever may follow."""
@@ -100,6 +94,16 @@ class MessageParser:
             raise ProtocolError("a bare CR, a bare LF or a control character in a header", code="bad_header")
         if len(block) > self._most_octets:
             raise ProtocolError("the header is too large", status=431, code="header_too_large")
+
+    def _fail(self, error: ProtocolError) -> None:
+        self._error = error
+        self._state = BROKEN
+        self._held = b""
+
+    def _again(self) -> ProtocolError:
+        error = self._error
+        assert error is not None
+        return ProtocolError(error.detail, status=error.status, code=error.code)
 
     def _hold(self, held: bytes) -> None:
         """Keep the beginning of a head, unless it can be refused already."""
@@ -115,6 +119,14 @@ class MessageParser:
             self._check_octets(held[end + 1 :], max(0, self._checked - end - 2))
             self._checked = len(held)
         self._held = held
+        self._state = HEAD
+
+    def _release(self, data: bytes) -> tuple[bytes, int]:
+        """Put what was held in front of ``data``; also returns where an end of head may begin at the earliest."""
+        held = self._held
+        self._held = b""
+        self._state = IDLE
+        return held + data, max(0, len(held) - 3)
 
     def _check_line(self, line: bytes) -> None:
         raise NotImplementedError

@@ -8,14 +8,19 @@ import re
 from typing import TypeVar
 
 from gateway.http.errors import ProtocolError
-from gateway.http.target import Authority, Target, agree, parse_authority, parse_target
+from gateway.http.target import Authority, agree, parse_authority, parse_target
 
 #: As far as a request line can be read: enough to refuse what is not HTTP at once (a TLS hello) and to answer 501 and 505.
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/([0-9])\.([0-9])")
+#: The same where nothing in the target needs a second look: no escape, no segment that begins with a dot, no other form.
+_PLAIN_REQUEST_LINE = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) (((?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@-]*)+)(?:\?([\x21\x22\x24-\x7e]*))?) HTTP/(1\.[01])"
+)
 _REQUEST_LINE_BEGUN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: (?:[\x21-\x7e]+(?: (?:[\x21-\x7e]+\r?)?)?)?)?|\r?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _STATUS_LINE_BEGUN = re.compile(rb"(?:[HTP/0-9. ]{0,13}|HTTP/1\.[01] [1-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?)\r?")
-_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
+_MOST_DIGITS = 18  # less than 2 ** 63
+_ZERO = 0x30
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 #: RFC 9110 and its registry (those with users). Anything else is 501: rules that list
@@ -28,6 +33,8 @@ METHODS = frozenset(
     }
 )  # fmt: skip
 
+_METHODS = {name.encode(): name for name in METHODS}
+
 #: What ``Connection`` may not name: a client could make the gateway drop what a proxy in front of it, or a rule, relies on.
 NEVER_NAMED = frozenset(
     {
@@ -36,30 +43,37 @@ NEVER_NAMED = frozenset(
     }
 )  # fmt: skip
 
-NO_TOKENS: frozenset[bytes] = frozenset()
 _Understood = TypeVar("_Understood")
 
-#: Small memories of what was understood before, by exact octets; emptied when full. They hold nothing but public syntax, never values
-#: of other fields.
+#: Small memories of what was understood before, by exact octets, for callers to look into first; emptied when full. ``None`` is never
+#: in one, so that an absent field needs no test of its own.
 _MOST_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 256
-_request_lines: "dict[bytes, RequestLine]" = {}
-_status_lines: dict[bytes, tuple[int, bytes, bool]] = {}
-_hosts: dict[bytes, Authority] = {}
-_connections: dict[bytes, frozenset[bytes]] = {}
+request_lines: "dict[bytes | None, RequestLine]" = {}
+status_lines: "dict[bytes | None, StatusLine]" = {}
+hosts: dict[bytes | None, Authority] = {}
+connections: dict[bytes | None, frozenset[bytes]] = {}
 
-#: method, raw target, is HTTP/1.1, normal form of the target
-RequestLine = tuple[str, bytes, bool, Target]
+#: method, target as sent, version, then the ``Target``: flat, so that the garbage collector forgets it
+RequestLine = tuple[str, bytes, str, str, str, Authority | None, str]
+#: status, reason, version
+StatusLine = tuple[int, bytes, str]
 
 
 def request_line(line: bytes, most: int) -> RequestLine:
     """Read a whole request line, without its CRLF, of at most ``most`` octets. Raises ProtocolError (400, 414, 501, 505)."""
-    known = _request_lines.get(line)
-    if known is not None and len(line) <= most:
-        return known
     if len(line) > most:
         check_request_line_begun(line, most)
         raise ProtocolError("the request line is too long", status=414, code="uri_too_long")
+    understood: RequestLine
+    match = _PLAIN_REQUEST_LINE.fullmatch(line)
+    if match is not None:
+        name, raw, path, query, version = match.groups()
+        known = _METHODS.get(name)
+        if known is not None and known != "CONNECT":
+            understood = (known, raw, version.decode(), path.decode(), query.decode() if query else "", None, "")
+            remember(request_lines, line, understood)
+            return understood
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise ProtocolError(f"{line[:80]!r} is no request line", code="bad_request_line")
@@ -70,8 +84,8 @@ def request_line(line: bytes, most: int) -> RequestLine:
     if method not in METHODS:
         raise ProtocolError(f"method {method[:40]!r} is not known", status=501, code="method_not_implemented")
     raw = match[2]
-    understood = (method, raw, minor == b"1", parse_target(method, raw.decode()))
-    remember(_request_lines, line, understood)
+    understood = (method, raw, f"1.{minor.decode()}", *parse_target(method, raw.decode()))
+    remember(request_lines, line, understood)
     return understood
 
 
@@ -83,16 +97,13 @@ def check_request_line_begun(line: bytes, most: int) -> None:
         raise ProtocolError("the request line is too long", status=414, code="uri_too_long")
 
 
-def status_line(line: bytes, most: int) -> tuple[int, bytes, bool]:
-    """Read a whole status line without its CRLF: status, reason, is HTTP/1.1. Raises ProtocolError."""
-    known = _status_lines.get(line)
-    if known is not None:
-        return known
+def status_line(line: bytes, most: int) -> StatusLine:
+    """Read a whole status line, without its CRLF. Raises ProtocolError."""
     match = _STATUS_LINE.fullmatch(line) if len(line) <= most else None
     if match is None:
         raise ProtocolError(f"{line[:80]!r} is no status line", code="bad_status_line")
-    understood = (int(match[2]), match[3] or b"", match[1] == b"1")
-    remember(_status_lines, line, understood)
+    understood = (int(match[2]), match[3] or b"", f"1.{match[1].decode()}")
+    remember(status_lines, line, understood)
     return understood
 
 
@@ -137,14 +148,14 @@ def response_framing(index: dict[bytes, bytes], http11: bool, status: int, metho
 
 def content_length(value: bytes) -> int:
     """Read a Content-Length in the one way to write a number: digits, no zero in front. Raises ProtocolError."""
-    if not _LENGTH.fullmatch(value):
+    if not value.isdigit() or len(value) > _MOST_DIGITS or (value[0] == _ZERO and len(value) > 1):
         raise ProtocolError(f"{value[:60]!r} is no Content-Length", code="bad_framing")
     return int(value)
 
 
 def connection_tokens(value: bytes) -> frozenset[bytes]:
     """Read ``Connection``, in lower case. Raises ProtocolError."""
-    known = _connections.get(value)
+    known = connections.get(value)
     if known is not None:
         return known
     tokens = frozenset(token for word in value.split(b",") if (token := word.strip(b" \t").lower()))
@@ -152,7 +163,7 @@ def connection_tokens(value: bytes) -> frozenset[bytes]:
         raise ProtocolError(f"{value[:80]!r} is no list of connection options", code="bad_connection")
     if not tokens.isdisjoint(NEVER_NAMED):
         raise ProtocolError(f"Connection may not name {value[:80]!r}", code="bad_connection")
-    remember(_connections, value, tokens)
+    remember(connections, value, tokens)
     return tokens
 
 
@@ -163,20 +174,18 @@ def host(index: dict[bytes, bytes], http11: bool) -> Authority | None:
         if http11:
             raise ProtocolError("no Host", code="bad_host")
         return None
-    known = _hosts.get(value)
-    if known is None:
-        known = parse_authority(value.decode("latin-1"))
-        remember(_hosts, value, known)
+    known = parse_authority(value.decode("latin-1"))
+    remember(hosts, value, known)
     return known
 
 
-def check_same_host(target: Target, named: Authority | None) -> None:
+def check_same_host(authority: Authority, scheme: str, named: Authority | None) -> None:
     """Refuse a target that names one host while Host names another. Raises ProtocolError."""
-    if target.authority is not None and named is not None and not agree(target.authority, named, target.scheme):
+    if named is not None and not agree(authority, named, scheme):
         raise ProtocolError("the target and Host name different hosts", code="host_mismatch")
 
 
-def remember(memory: dict[bytes, _Understood], octets: bytes, understood: _Understood) -> None:
+def remember(memory: dict[bytes | None, _Understood], octets: bytes, understood: _Understood) -> None:
     """Keep what was understood, within bounds."""
     if len(octets) <= _LONGEST_REMEMBERED:
         if len(memory) >= _MOST_REMEMBERED:

@@ -35,13 +35,8 @@ class Authority(NamedTuple):
     port: int | None
 
 
-class Target(NamedTuple):
-    """A request target in normal form. Without ``authority`` in origin and asterisk form, without ``scheme`` unless in absolute form."""
-
-    path: str
-    query: str
-    authority: Authority | None
-    scheme: str
+#: path and query in normal form; the authority in absolute and authority form; the scheme in absolute form
+Target = tuple[str, str, Authority | None, str]
 
 
 def parse_target(method: str, raw: str) -> Target:
@@ -52,14 +47,14 @@ def parse_target(method: str, raw: str) -> Target:
         authority = parse_authority(raw)
         if authority.port is None:
             raise ProtocolError("CONNECT needs host:port", code="bad_target")
-        return Target(raw, "", authority, "")
+        return raw, "", authority, ""
     if raw.startswith("/"):
         path, _, query = raw.partition("?")
-        return Target(normalise_path(path), query, None, "")
+        return normalise_path(path), query, None, ""
     if raw == "*":
         if method != "OPTIONS":
             raise ProtocolError("only OPTIONS may have the target *", code="bad_target")
-        return Target("*", "", None, "")
+        return "*", "", None, ""
     absolute = _SCHEME.fullmatch(raw)
     if absolute is None:
         raise ProtocolError(f"{raw[:200]!r} is no request target", code="bad_target")
@@ -69,7 +64,7 @@ def parse_target(method: str, raw: str) -> Target:
     path, _, query = rest.partition("?")
     if not path and method == "OPTIONS" and "?" not in rest:
         path = "*"  # RFC 9112, section 3.2.4
-    return Target(path if path == "*" else normalise_path(path or "/"), query, parse_authority(name), scheme)
+    return path if path == "*" else normalise_path(path or "/"), query, parse_authority(name), scheme
 
 
 def parse_authority(raw: str) -> Authority:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from http import HTTPStatus
 from urllib.parse import quote
 
+from gateway.http.guards import METHODS
 from gateway.http.headers import Field, Headers
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -28,7 +29,7 @@ def origin_form(path: str, query: str) -> bytes:
 
 def request_head(method: str, target: bytes, fields: Iterable[Field], extra: bytes = b"") -> bytes:
     """Return a request head. ``extra``: whole lines, each with its CRLF, sent before the fields. Raises ValueError for a bad method."""
-    if not _TOKEN.fullmatch(method):
+    if method not in METHODS and not _TOKEN.fullmatch(method):
         raise ValueError(f"{method!r} is no method")
     block = b"\r\n".join(map(b": ".join, fields))
     if block:
