@@ -85,8 +85,8 @@ class Endpoint:
         for connection in connections:
             connection.close()
 
-    def report(self) -> dict[str, Any]:
-        """Return what a status page shows."""
+    def report(self, now: float) -> dict[str, Any]:
+        """Return what a status page shows; ``now`` is on the monotonic clock."""
         return {
             "address": self.address,
             "state": self.state,
@@ -97,6 +97,6 @@ class Endpoint:
             "idle": len(self.idle),
             "latency_ms": round(self.latency * 1000, 3),
             "failures": self.failures,
-            "ejected_until": self.ejected_until,
+            "ejected_for_s": round(max(0.0, self.ejected_until - now), 1),
             "timeline": [{"at": at, "state": state, "reason": reason} for at, state, reason in self.timeline],
         }

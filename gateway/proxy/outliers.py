@@ -47,8 +47,8 @@ class Outliers:
 
     def may_leave(self, endpoint: Endpoint, pool: Collection[Endpoint]) -> bool:
         """Whether the pool can spare the endpoint."""
-        if endpoint.ejected_until or self.settings is None:
-            return False
+        if self.settings is None or endpoint.ejected_until or not endpoint.available:
+            return False  # who has no traffic anyway (drained, down, gone) is not counted against the others
         if not any(other.available and other is not endpoint and not other.ejected_until for other in pool):
             return False
         most = sum(other.ready for other in pool) * self.settings.max_ejected_percent / 100
@@ -83,7 +83,8 @@ class Outliers:
 
     def forget(self, endpoint: Endpoint) -> None:
         """Drop the endpoint, which has left the pool."""
-        self.ejected.pop(endpoint.address, None)
+        if self.ejected.pop(endpoint.address, None) is not None:
+            endpoint.ejected_until = 0.0
 
     def due(self, now: float) -> list[Endpoint]:
         """Return the endpoints whose time is over."""

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from gateway.api import Balancer
+from gateway.defaults.round_robin import RoundRobin
 from gateway.http.errors import GatewayError
 from gateway.model.pool import Pool
 from gateway.net import ClientGone
@@ -94,6 +95,22 @@ def test_a_member_that_checks_call_down_is_not_used_even_when_it_is_the_last():
     assert pool.picks(1) == ["a:1"]
     states = [(state, reason) for _, state, reason in pool.endpoints["a:1"].timeline]
     assert states == [("up", "new member"), ("down", "connection refused"), ("up", "2 good probes")]
+
+
+def test_many_verdicts_at_once_cost_one_change():
+    told = []
+
+    class Told(RoundRobin):
+        name = "told"
+
+        def changed(self, candidates):
+            told.append(len(candidates))
+            super().changed(candidates)
+
+    pool = Runtime(*[f"m{n}:1" for n in range(100)], classes={"told": Told}, balancer="told", health={"active": {}})
+    pool.healths({f"m{n}:1": {"healthy": n % 4 == 0, "reason": "probe"} for n in range(100)})
+    assert told == [100, 25]
+    assert len(set(pool.picks(50))) == 25
 
 
 def test_a_verdict_that_comes_before_its_member_is_kept():

@@ -4,7 +4,7 @@ import gevent
 import pytest
 
 from gateway.http.errors import GatewayError
-from gateway.net import ClientGone
+from gateway.net import ClientGone, Event
 from tests.proxy.pools import Runtime, make_exchange
 
 
@@ -183,6 +183,62 @@ def test_a_selector_hears_of_an_exchange_that_has_waited():
     pool.release(endpoint)
     assert waiter.get(timeout=5) is endpoint
     assert seen == [(endpoint,)]
+
+
+def test_a_client_that_goes_while_a_selector_hears_of_its_turn_passes_it_on():
+    pool, entered = runtime(), []
+    endpoint = pool.take()
+
+    def slow(exchange, candidates):
+        entered.append(exchange)
+        gevent.sleep(60)
+
+    gone = gevent.spawn(pool.take, selectors=(slow,))
+    gevent.sleep(0)
+    next_one = start(pool)
+    pool.release(endpoint)
+    settle()
+    assert (len(entered), next_one.ready()) == (1, False)
+    gone.kill(ClientGone, block=False)
+    assert next_one.get(timeout=5) is endpoint
+
+
+def test_what_changes_while_a_selector_waits_is_heeded():
+    pool, resume = runtime("a:1", "b:1"), Event()
+    a = pool.endpoints["a:1"]
+
+    def slow(exchange, candidates):
+        resume.wait(5)
+        return a
+
+    choosing = gevent.spawn(pool.take, selectors=(slow,))
+    gevent.sleep(0)
+    pool.take("b:1")
+    resume.set()
+    assert choosing.get(timeout=5).address == "b:1"
+
+    resume.clear()
+    pool = runtime("a:1")
+    a = pool.endpoints["a:1"]
+    choosing = gevent.spawn(pool.take, selectors=(slow,))
+    gevent.sleep(0)
+    pool.take()
+    resume.set()
+    settle()
+    assert pool.report()["waiting"] == 1
+    pool.release(a)
+    assert choosing.get(timeout=5) is a
+
+
+def test_room_is_shared_out_evenly_and_best_tier_first():
+    pool = runtime("a:1", max_in_flight=1)
+    pool.take()
+    waiters = [start(pool) for _ in range(10)]
+    limits = {"max_in_flight": 3, "queue_s": 30}
+    pool.edit("a:1", "b:1", "c:1", ("spare:1", {"priority": 1}), limits=limits)
+    settle()
+    assert {e.address: e.in_flight for e in pool.endpoints.values()} == {"a:1": 3, "b:1": 3, "c:1": 3, "spare:1": 2}
+    assert all(waiter.ready() for waiter in waiters)
 
 
 def test_a_limit_keeps_the_shares_of_the_balancer_while_there_is_room():

@@ -80,8 +80,12 @@ def test_a_member_returns_when_its_time_is_over():
 def test_the_report_notices_without_traffic_that_time_is_over():
     pool = runtime()
     fail(pool, "a:1")
-    pool.clock.now += 31
-    assert pool.report()["members"][0]["state"] == "up"
+    pool.clock.now += 5
+    told = pool.report()["members"][0]
+    assert (told["state"], told["available"], told["ejected_for_s"]) == ("ejected", False, 25.0)
+    pool.clock.now += 26
+    told = pool.report()["members"][0]
+    assert (told["state"], told["available"], told["ejected_for_s"]) == ("up", True, 0.0)
 
 
 def test_each_further_ejection_lasts_longer_up_to_ten_times():
@@ -217,6 +221,23 @@ def test_an_ejection_survives_an_edit_and_ends_with_the_member():
     assert out(pool) == []
     fail(pool, "b:1")
     assert out(pool) == ["b:1"], "who has left does not count towards the percentage"
+
+
+@pytest.mark.parametrize("state", ["drain", "maintenance", "gone"])
+def test_failures_of_a_member_without_traffic_take_nobodys_place(state):
+    pool = runtime(max_ejected_percent=25)
+    member = pool.take("b:1", "c:1", "d:1")
+    pool.edit(
+        *([] if state == "gone" else [("a:1", {"state": state})]),
+        *FOUR[1:],
+        health={"passive": {"consecutive_failures": 3, "max_ejected_percent": 25}},
+    )
+    for _ in range(5):
+        pool.failed(member, "reset")
+    pool.release(member)
+    assert pool.frames == []
+    fail(pool, "b:1")
+    assert out(pool) == ["b:1"]
 
 
 def test_without_passive_checks_failures_are_only_counted():
