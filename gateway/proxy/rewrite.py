@@ -1,9 +1,10 @@
-"""What the backend sees instead of what the client asked for: path and Host, precompiled per route."""
+"""What the backend sees instead of what the client asked for: path, query and Host, precompiled per route."""
 
 import re
-from collections.abc import Callable
-from urllib.parse import quote
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, unquote
 
+from gateway.http.errors import GatewayError
 from gateway.model.exchange import Exchange
 from gateway.model.patterns import PathPattern, parse_path
 from gateway.model.route import Route
@@ -11,12 +12,14 @@ from gateway.model.route import Route
 Rewriter = Callable[[Exchange], None]
 _FIELD = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _SEGMENT = "!$&'()*+,;=:@"  # what a path segment may hold beside unreserved characters (RFC 3986, section 3.3)
+_DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 
 
 def rewriter(route: Route) -> Rewriter | None:
-    """Return what changes an exchange's request before it is forwarded, once; ``None`` when there is nothing to do.
+    """Return what changes an exchange's request before it is forwarded; ``None`` when there is nothing to do.
 
-    The policy ``host: backend`` is not among it, because the member is known only later: see ``member_host``.
+    To be called once per exchange. The policy ``host: backend`` is not part of it, because the member is chosen later
+    and may change with each try: see ``set_host`` and ``authority_of``.
     """
     steps = [step for step in (_path_step(route), _host_step(route)) if step is not None]
     if len(steps) < 2:
@@ -28,11 +31,6 @@ def rewriter(route: Route) -> Rewriter | None:
         second(exchange)
 
     return both
-
-
-def member_host(route: Route) -> bool:
-    """Whether the backend's Host is the address of the member (``host: backend``), set anew for each attempt."""
-    return route.host == "backend"
 
 
 def set_host(exchange: Exchange, value: bytes) -> None:
@@ -47,23 +45,72 @@ def set_host(exchange: Exchange, value: bytes) -> None:
     headers.index[b"host"] = value
 
 
-def check_rewrite(route: Route) -> str | None:
-    """Return what is wrong with ``rewrite_path``, given the route's paths, or ``None``."""
-    template = route.rewrite_path
-    if template is None:
-        return None
-    if route.strip_path:
-        return "strip_path and rewrite_path exclude each other: write {rest} into rewrite_path"
-    if not template.startswith(("/", "{path}", "{rest}")):
-        return "a rewritten path begins with /"
-    known = {"path", "rest", "version"}
-    for text in route.match.paths:
-        missing = set(_FIELD.findall(template)) - parse_path(text).names() - known
-        if missing:
-            return f"{{{min(missing)}}} is not captured by the path {text}"
-    if "{" in _FIELD.sub("", template) or "}" in _FIELD.sub("", template):
-        return "a brace is neither part of {name} nor allowed in a path"
-    return None
+def authority_of(address: str) -> bytes:
+    """Return the Host that names a member by its address; a socket in the file system has no name but this machine's."""
+    return b"localhost" if address.startswith("unix:") else address.encode("latin-1")
+
+
+class Template:
+    """A path, with or without a query, in which ``{captures}``, ``{path}``, ``{rest}`` and ``{version}`` are filled in.
+
+    Values are encoded for the place where they go, so a capture never ends a segment or a query parameter, and a result
+    with a ``.`` or ``..`` segment is refused (400): a capture must not climb out of the path it is put into.
+    """
+
+    __slots__ = ("_patterns", "_raw", "_path", "_query")
+
+    def __init__(self, text: str, paths: Iterable[str]) -> None:
+        path, mark, query = text.partition("?")
+        #: the route's patterns in the router's order: the first that fits is the one that was matched
+        self._patterns = ordered(paths)
+        #: captures that may span segments, and are therefore still percent-encoded
+        self._raw = frozenset(
+            name for pattern in self._patterns for name in pattern.names() - {segment for _, segment in pattern.captures}
+        )
+        self._path = _FIELD.split(path)  # text, name, text, name, text …
+        self._query = _FIELD.split(query) if mark else None
+
+    def fill(self, exchange: Exchange) -> tuple[str, str | None]:
+        """Return path and query; the query is ``None`` when the template has no ``?``."""
+        pieces, path = self._path, ""
+        for index, piece in enumerate(pieces):
+            text = self._value(piece, exchange) if index % 2 else piece
+            path += text[1:] if path.endswith("/") and text.startswith("/") else text
+        if "/." in path and _DOTS.search(path):
+            raise GatewayError(f"{path} has a dot segment", status=400, code="bad_target")
+        if self._query is None:
+            return path, None
+        query = [self._quoted(piece, exchange) if index % 2 else piece for index, piece in enumerate(self._query)]
+        return path, "".join(query)
+
+    def _value(self, name: str, exchange: Exchange) -> str:
+        if name == "path":
+            return exchange.request.path
+        if name == "rest":
+            return rest_of(self._patterns, exchange.request.path)
+        if name == "version":
+            return quote(exchange.version, safe=_SEGMENT)
+        value = exchange.captures.get(name, "")
+        return value if name in self._raw else quote(value, safe=_SEGMENT)
+
+    def _quoted(self, name: str, exchange: Exchange) -> str:
+        if name in ("path", "rest"):
+            return quote(unquote(self._value(name, exchange)), safe="/")
+        value = exchange.version if name == "version" else exchange.captures.get(name, "")
+        return quote(unquote(value) if name in self._raw else value, safe="")
+
+
+def ordered(paths: Iterable[str]) -> list[PathPattern]:
+    """Return path patterns in the order in which the router prefers them."""
+    return sorted(map(parse_path, paths), key=lambda pattern: pattern.rank)
+
+
+def rest_of(patterns: Iterable[PathPattern], path: str) -> str:
+    """Return what follows the literal beginning of the pattern that a path fits; begins with a slash."""
+    for pattern in patterns:
+        if pattern.captured(path) is not None:
+            return path[len(pattern.literal) :] or "/"
+    return path
 
 
 def _host_step(route: Route) -> Rewriter | None:
@@ -74,22 +121,13 @@ def _host_step(route: Route) -> Rewriter | None:
 
 
 def _path_step(route: Route) -> Rewriter | None:
-    template = route.rewrite_path
-    if template is None and not route.strip_path:
+    if route.rewrite_path is not None:
+        return _fill(Template(route.rewrite_path, route.match.paths))
+    if not route.strip_path:
         return None
-    # the order in which the router prefers them
-    patterns = sorted((parse_path(text) for text in route.match.paths), key=lambda pattern: pattern.rank)
-    if template is None:
-        if all(not pattern.literal for pattern in patterns):
-            return None
-        return _strip(patterns)
-    pieces = _FIELD.split(template)
-    if len(pieces) == 1:
-        return _constant(template)
-    return _fill(patterns, pieces)
-
-
-def _strip(patterns: list[PathPattern]) -> Rewriter:
+    patterns = ordered(route.match.paths)
+    if all(not pattern.literal for pattern in patterns):
+        return None
     if len(patterns) == 1 and patterns[0].kind == "prefix":
         cut = len(patterns[0].literal)
 
@@ -100,53 +138,18 @@ def _strip(patterns: list[PathPattern]) -> Rewriter:
 
     def strip(exchange: Exchange) -> None:
         request = exchange.request
-        request.path = _rest(patterns, request.path)
+        request.path = rest_of(patterns, request.path)
 
     return strip
 
 
-def _constant(path: str) -> Rewriter:
+def _fill(template: Template) -> Rewriter:
     def rewrite(exchange: Exchange) -> None:
-        exchange.request.path = path
+        request = exchange.request
+        if not request.path.startswith("/"):
+            return  # * of OPTIONS, host:port of CONNECT: there is no path to change
+        request.path, query = template.fill(exchange)
+        if query is not None:
+            request.query = query
 
     return rewrite
-
-
-def _fill(patterns: list[PathPattern], pieces: list[str]) -> Rewriter:
-    """``pieces``: text, name, text, name, text … of the template."""
-    whole = {name for pattern in patterns for name in pattern.names() if name not in {one for _, one in pattern.captures}}
-
-    def rewrite(exchange: Exchange) -> None:
-        path = exchange.request.path
-        filled = []
-        for index, piece in enumerate(pieces):
-            if not index % 2:
-                filled.append(piece)
-            elif piece == "path":
-                filled.append(path)
-            elif piece == "rest":
-                filled.append(_rest(patterns, path))
-            elif piece == "version":
-                filled.append(quote(exchange.version, safe=_SEGMENT))
-            else:
-                value = exchange.captures.get(piece, "")
-                filled.append(value if piece in whole else quote(value, safe=_SEGMENT))
-        exchange.request.path = _joined(filled)
-
-    return rewrite
-
-
-def _rest(patterns: list[PathPattern], path: str) -> str:
-    """Return the path after the literal part of the route's pattern that it fits; always begins with a slash."""
-    for pattern in patterns:
-        if pattern.captured(path) is not None:
-            return path[len(pattern.literal) :] or "/"
-    return path
-
-
-def _joined(pieces: list[str]) -> str:
-    """Join text and values; between two of them one slash is enough."""
-    path = ""
-    for piece in pieces:
-        path += piece[1:] if path.endswith("/") and piece.startswith("/") else piece
-    return path

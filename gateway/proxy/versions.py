@@ -34,6 +34,7 @@ class VersionChoice:
         self.default = versioning.default
         self.names = tuple(version.name for version in versioning.versions)
         self._gone = {version.name: _midnight(version.sunset + timedelta(1)) for version in versioning.versions if version.sunset}
+        #: version -> (from when on, field, value)
         self._announced = {version.name: _announced(version) for version in versioning.versions if version.sunset or version.deprecated}
 
     def asked(self, request: "Request") -> str | None:
@@ -46,6 +47,10 @@ class VersionChoice:
     def gone_at(self, version: str) -> float:
         """Return the first unix time at which this version is no longer served."""
         return self._gone.get(version, NEVER)
+
+    def announces(self) -> bool:
+        """Whether any version has something to say about its end."""
+        return bool(self._announced)
 
     def announcements(self, version: str) -> list[tuple[str, str]]:
         """Return the header fields that responses of this version carry now."""
@@ -74,7 +79,7 @@ def choice_of(api: Api) -> VersionChoice | None:
 def announcer(api: Api | None) -> "Callable[[Exchange], None] | None":
     """Return what adds Deprecation and Sunset to ``exchange.response``; ``None`` when no version of the API has an end."""
     choice = choice_of(api) if api is not None else None
-    if choice is None or not choice._announced:
+    if choice is None or not choice.announces():
         return None
 
     def announce(exchange: "Exchange") -> None:
