@@ -19,18 +19,15 @@ if TYPE_CHECKING:
 Condition = Callable[["Exchange"], bool]
 
 
-def compile_when(when: When | None, policy_id: str, remember: bool = True) -> Condition | None:
-    """Return the condition as a function; ``None`` when it always holds.
-
-    ``remember`` is for plugins with several hooks. Raises ValueError on a pattern that cannot be compiled.
-    """
+def compile_when(when: When | None, policy_id: str) -> Condition | None:
+    """Return the condition as a function; ``None`` when it always holds. Raises ValueError on a pattern that cannot be compiled."""
     if when is None:
         return None
     tests = _request_tests(when)
     if not tests and not when.groups:
         return _never if when.unless else None
     request = _all(tests)
-    if remember and request is not None:
+    if request is not None and (when.paths or when.headers):  # a method stays what it is
         request = _remembered(request, f"gateway.when {policy_id}")
     groups, unless = frozenset(when.groups), when.unless
     if not groups:
@@ -39,9 +36,9 @@ def compile_when(when: When | None, policy_id: str, remember: bool = True) -> Co
         return (lambda exchange: not plain(exchange)) if unless else plain
 
     def applies(exchange: Exchange) -> bool:
+        fits = request is None or request(exchange)  # first, so that it is remembered
         consumer = exchange.consumer
-        member = consumer is not None and not groups.isdisjoint(consumer.groups)
-        return (member and (request is None or request(exchange))) is not unless
+        return (fits and consumer is not None and not groups.isdisjoint(consumer.groups)) is not unless
 
     return applies
 

@@ -29,6 +29,7 @@ _REFUSING = frozenset({"authenticate", "authorize", "limit", "respond"})
 _RANK_BROKEN = 2
 #: Distinct settings that are remembered.
 _CONFIGS_MOST = 4096
+_RANK_JUDGE = -2
 
 
 class Bound:
@@ -106,7 +107,7 @@ class InstanceCache:
         bound.plugin = self._registry.plugins.get(policy.plugin)
         implementations = self._registry.implementations.get(policy.plugin, ())
         try:
-            bound.condition = compile_when(policy.when, info.id, remember=len(implementations) > 1)
+            bound.condition = compile_when(policy.when, info.id)
             if known is not None and known.instance is not None and _same_instance(known.policy, policy):
                 bound.instance, bound.info = known.instance, known.info
             else:
@@ -160,15 +161,32 @@ class InstanceCache:
             for hook in hooks:
                 yield hook, _RANK_BROKEN if hook == "authenticate" else 0, self._wrapped(bound, hook, _unavailable(bound))
             return
-        for implementation in implementations:
-            if implementation.hook not in ("start", "stop"):
-                step = self._wrapped(bound, implementation.hook, _callable(bound.instance, implementation))
-                yield implementation.hook, implementation.rank, step
+        assert bound.instance is not None
+        used = [i for i in implementations if i.hook not in ("start", "stop") and i.hook not in bound.instance.unused]
+        if bound.condition is not None and _needs_early_judgement(bound.policy, used):
+            yield "limit", _RANK_JUDGE, _judge(bound.condition)
+        for implementation in used:
+            step = self._wrapped(bound, implementation.hook, _callable(bound.instance, implementation))
+            yield implementation.hook, implementation.rank, step
 
     def _wrapped(self, bound: Bound, hook: str, step: Step) -> Step:
         if not bound.policy.enforce and hook in _REFUSING:
             step = _shadow(step, bound.info, hook, self._failed, self._shadow_refused)
         return step if bound.condition is None else _conditional(step, bound.condition)
+
+
+def _needs_early_judgement(policy: Policy, used: Sequence[Implementation]) -> bool:
+    """Tell whether the request may have changed before the first hook looks at the condition."""
+    return policy.when is not None and bool(policy.when.paths or policy.when.headers) and all(i.hook not in FAIL_CLOSED for i in used)
+
+
+def _judge(condition: Condition) -> Step:
+    """Return a step that makes a condition look at the request while it is as the client sent it."""
+
+    def judge(exchange: Exchange) -> None:
+        condition(exchange)
+
+    return judge
 
 
 def _same_instance(earlier: Policy, policy: Policy) -> bool:

@@ -89,6 +89,9 @@ class Plugin:
     #: ``WWW-Authenticate`` value of plugins that authenticate; set it on ``self`` when it depends on the settings
     challenge: str = ""
 
+    #: Hooks for which the settings leave nothing to do: set it on ``self``, and they cost nothing
+    unused: frozenset[str] = frozenset()
+
     def __init__(self, config: Any, policy: PolicyInfo) -> None:
         self.config = config
         self.policy = policy

@@ -8,8 +8,8 @@ from tests.hooks.support import exchange
 GOLD = Consumer("alice", frozenset({"gold", "staff"}))
 
 
-def applies(when, made, remember=True):
-    condition = compile_when(When.model_validate(when), "route/r/p", remember)
+def applies(when, made):
+    condition = compile_when(When.model_validate(when), "route/r/p")
     return condition is None or condition(made)
 
 

@@ -74,6 +74,50 @@ def test_a_condition_decides_per_exchange(events):
     assert plan.owners[plan.limit[0]].label == "a"
 
 
+def test_a_condition_looks_at_the_request_before_anything_changes_it():
+    class Stamp(Plugin):
+        """Stamp responses."""
+
+        name = "stamp"
+
+        @hookimpl
+        def transform_response(self, exchange):
+            exchange.notes["stamped"] = True
+
+    plan = Events(Stamp).load(snapshot([policy("stamp", when={"paths": ["/public"]})]))["r"]
+    made = exchange(path="/public")
+    assert run(plan.limit, made) is None
+    made.request.path = "/rewritten"
+    run(plan.transform_response, made)
+    assert made.notes["stamped"]
+
+
+def test_hooks_that_an_instance_does_not_use_are_left_out():
+    class Half(Plugin):
+        """Use what the settings ask for."""
+
+        name = "half"
+
+        class Config(Plugin.Config):
+            log: bool = False
+
+        def __init__(self, config, policy):
+            super().__init__(config, policy)
+            self.unused = frozenset() if config.log else frozenset({"log"})
+
+        @hookimpl
+        def limit(self, exchange):
+            pass
+
+        @hookimpl
+        def log(self, exchange):
+            pass
+
+    events = Events(Half)
+    assert events.load(snapshot([policy("half")]))["r"].log == ()
+    assert len(events.load(snapshot([policy("half", config={"log": True})]))["r"].log) == 1
+
+
 def test_without_enforcement_a_refusal_is_counted_and_nothing_else(events):
     plan = events.load(snapshot([policy("closed", enforce=False)]))["r"]
     made = exchange()
