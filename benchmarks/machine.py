@@ -128,9 +128,9 @@ def _stat(pid: int) -> list[bytes]:
 
 
 class Process:
-    """A program pinned to one core, with its output in a file."""
+    """A program pinned to a core (or to several, as ``taskset`` lists them), with its output in a file."""
 
-    def __init__(self, command: Sequence[str], core: int, directory: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], core: int | str, directory: Path, env: Mapping[str, str] | None = None) -> None:
         self.command = list(command)
         self.log = directory / "output.log"
         with self.log.open("wb") as log:

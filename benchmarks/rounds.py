@@ -96,7 +96,7 @@ def started(proxy: Proxy, scenario: Scenario, backend: str, core: int) -> Iterat
         setup = Setup(Path(name), port, backend, core, scenario.chain, scenario.routes, scenario.consumers)
         process = proxy.start(setup)
         try:
-            process.wait_until_it_answers(port, probe(scenario), within_s=120)
+            process.wait_until_it_answers(port, probe(scenario), within_s=20 + scenario.consumers / 1000)
             yield Running(process, port)
         finally:
             process.stop()

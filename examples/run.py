@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 HERE = Path(__file__).parent
-ADDRESSES = {"listen": "127.0.0.1:8000", "first": "127.0.0.1:9001", "second": "127.0.0.1:9002"}
+BACKENDS = ("127.0.0.1:9001", "127.0.0.1:9002")
 GUIDE = """
 The gateway is at http://{listen}, in front of two sample backends. Try, in another terminal:
 
@@ -43,7 +43,7 @@ def stop(number: int, frame: FrameType | None) -> None:
 def arguments() -> argparse.Namespace:
     """Return what was asked on the command line."""
     parser = argparse.ArgumentParser(prog="make run", description=__doc__, epilog='make run RUN_ARGS="--listen 127.0.0.1:8080"')
-    parser.add_argument("--listen", default=ADDRESSES["listen"], help="where clients connect (default %(default)s)")
+    parser.add_argument("--listen", default="127.0.0.1:8000", help="where clients connect (default %(default)s)")
     parser.add_argument("--management", default="127.0.0.1:8002", help="health, metrics and status (default %(default)s)")
     parser.add_argument("--backends", default="9001,9002", metavar="PORT,PORT", help="ports of the sample backends (default %(default)s)")
     parser.add_argument("--workers", default="1", help="worker processes (default %(default)s)")
@@ -64,13 +64,13 @@ def is_free(address: str) -> bool:
     return True
 
 
-def configuration(given: argparse.Namespace, addresses: dict[str, str]) -> Path:
-    """Return the configuration to start with: the file itself, or a copy with the addresses that were asked for."""
-    if addresses == ADDRESSES:
+def configuration(given: argparse.Namespace, backends: tuple[str, ...]) -> Path:
+    """Return the configuration to start with: the file itself, or a copy with the backends that were asked for."""
+    if backends == BACKENDS:
         return Path(given.config)
     text = given.config.read_text()
-    for name, address in addresses.items():
-        text = text.replace(f'"{ADDRESSES[name]}"', f'"{address}"')
+    for usual, address in zip(BACKENDS, backends, strict=True):
+        text = text.replace(f'"{usual}"', f'"{address}"')
     copy = given.state / "sample.yaml"
     copy.parent.mkdir(parents=True, exist_ok=True)
     copy.write_text(text)
@@ -91,17 +91,17 @@ def wait_until_ready(gateway: subprocess.Popen[bytes], management: str) -> bool:
 def main() -> int:
     """Start, print what to try, wait for the end."""
     given = arguments()
-    first, second = (f"127.0.0.1:{port.strip()}" for port in given.backends.split(","))
-    addresses = {"listen": given.listen, "first": first, "second": second}
-    taken = [address for address in [*addresses.values(), given.management] if not is_free(address)]
+    ports = [port.strip() for port in given.backends.split(",")]
+    backends = tuple(f"127.0.0.1:{port}" for port in ports)
+    taken = [address for address in (given.listen, given.management, *backends) if not is_free(address)]
     if taken:
         print(f'In use: {", ".join(taken)}. Choose others, such as: make run RUN_ARGS="--listen 127.0.0.1:8080 --backends 9101,9102"')
         return 1
-    path = configuration(given, addresses)
-    ports = [address.rpartition(":")[2] for address in (first, second)]
+    path = configuration(given, backends)
     command = [
         sys.executable, "-c", "import sys; from gateway.cli import main; sys.exit(main())", "proxy", "--config", str(path),
-        "--state", str(given.state), "--management", given.management, "--workers", given.workers,
+        "--listen", given.listen, "--management", given.management, "--state", str(given.state), "--workers", given.workers,
+        "--access-log", "-",
     ]  # fmt: skip
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, stop)

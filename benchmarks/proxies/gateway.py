@@ -63,4 +63,6 @@ class Gateway(Proxy):
             sys.executable, "-c", "from gateway.cli import main; main()", "proxy", "--config", str(path), "--workers", "1",
             "--state", str(setup.directory / "state"), "--management", f"127.0.0.1:{free_port()}",
         ]  # fmt: skip
+        if setup.chain:
+            command += ["--access-log", str(setup.directory / "access.log")]
         return Process(command, setup.core, setup.directory)
