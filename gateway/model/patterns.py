@@ -110,7 +110,10 @@ class PathPattern:
 
     def take(self, parts: list[str]) -> dict[str, str]:
         """Return the captures, given ``path.split("/")`` of a path that fits this template."""
-        values = {name: unquote(parts[index]) if "%" in parts[index] else parts[index] for index, name in self.captures}
+        values = {}
+        for index, name in self.captures:
+            part = parts[index]
+            values[name] = unquote(part) if "%" in part else part
         if self.rest:
             values[self.rest] = "/".join(parts[len(self.segments) :])
         return values

@@ -95,8 +95,8 @@ class Router:
         tables, ceiling = self._chain(request.host) if chain is None else chain
         path = request.path
         parts = path.split("/")
-        # The short way goes down the tree once. It gives up where there is a choice: a literal segment beside a capture,
-        # a regex, a higher priority elsewhere, a rule whose conditions fail.
+        # The short way goes down the tree once, past captures too: below a literal segment that stands beside one, only what is
+        # found there counts. It gives up where it would have to compare: a regex, another priority, conditions that fail.
         found: Rules | None
         for table in tables:
             found = table.exact.get(path)
@@ -113,7 +113,6 @@ class Router:
                             break
                     elif node.capture is not None:
                         found = None
-                        break
                     node = child
                     if node.wide:
                         found = None
@@ -130,7 +129,12 @@ class Router:
                     if rule.priority != ceiling or rule.choice is not None:
                         break
                     if rule.test is None or rule.test(exchange):
-                        return rule.target if rule.plain else self._take(rule, exchange, parts)
+                        if rule.plain:
+                            return rule.target
+                        if rule.take is not None:
+                            exchange.captures = rule.take(parts)
+                            return rule.target
+                        return self._take(rule, exchange, parts)
                 break
         else:
             return None
@@ -186,9 +190,9 @@ class Router:
         path = exchange.request.path
         if rule.strip:
             path = exchange.request.path = _stripped(rule, path)
-        pattern = rule.pattern
-        if pattern.captures or pattern.rest or pattern.regex is not None:
-            exchange.captures = rule.capture(path, parts)
+        captures = rule.capture(path, parts)
+        if captures:
+            exchange.captures = captures
         return rule.target
 
     def _chain(self, host: str) -> tuple[tuple[Table, ...], int]:

@@ -24,7 +24,7 @@ class Rule:
     """One way to reach a route. ``rank`` is its place among all rules: the lowest that fits wins."""
 
     __slots__ = (
-        "entry", "target", "priority", "rank", "host", "pattern", "test", "conditions", "plain",
+        "entry", "target", "priority", "rank", "host", "pattern", "test", "conditions", "plain", "take",
         "choice", "version", "strip", "offset", "gone_at",
     )  # fmt: skip
 
@@ -55,7 +55,11 @@ class Rule:
         self.offset = 0
         #: when this version's sunset is over, as unix time
         self.gone_at = NEVER
-        self.plain = not (choice or version or pattern.captures or pattern.rest or pattern.regex)
+        named = bool(pattern.captures or pattern.rest or (pattern.regex is not None and pattern.regex.groupindex))
+        #: nothing is to be noted on the exchange
+        self.plain = not (choice or version or named)
+        #: makes the captures of ``path.split("/")`` where they are all that is to be noted
+        self.take = pattern.take if pattern.kind == "template" and not (choice or version) else None
         self.rank = (-route.priority, *host_rank(host), pattern.rank, -conditions.count, route.name, host, pattern.text, version)
 
     def at(self, segment: str) -> "Rule":
