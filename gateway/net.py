@@ -21,7 +21,7 @@ from typing import Any
 import gevent
 from gevent.event import Event
 from gevent.hub import get_hub
-from greenlet import getcurrent
+from greenlet import getcurrent, greenlet
 
 monotonic = time.monotonic
 spawn = gevent.spawn
@@ -54,18 +54,20 @@ _open: set["Wire"] = set()
 class Wire:
     """A connected stream socket. At most one greenlet reads and one writes.
 
-    ``deadline`` (``time.monotonic()``; ``0.0`` = none) bounds every wait. ``pending`` is true when octets or the end
+    ``deadline`` (``time.monotonic()``; ``0.0`` = none) bounds waits for reading. A wait for writing is bounded by ``patience``
+    seconds, counted anew whenever the peer has taken something. ``pending`` is true when octets or the end
     of the stream arrived while nobody was reading. ``on_gone`` is called, from the hub, when the peer closes while nobody
     is reading.
     """
 
-    __slots__ = ("sock", "fd", "deadline", "pending", "on_gone", "closed", "_hub", "_reader", "_writer", "_reading", "_writing", "_recv", "_send")
+    __slots__ = ("sock", "fd", "deadline", "pending", "patience", "on_gone", "closed", "_hub", "_reader", "_writer", "_reading", "_writing", "_recv", "_send")
 
     def __init__(self, sock: Any) -> None:
         sock.setblocking(False)
         self.sock = sock
         self.fd = sock.fileno()
         self.deadline = 0.0
+        self.patience = 60.0
         self.pending = False
         self.on_gone: Callable[[], None] | None = None
         self.closed = False
@@ -74,7 +76,7 @@ class Wire:
         self._recv = sock.recv
         self._send = sock.send
         hub = get_hub()
-        self._hub = hub.switch
+        self._hub = greenlet.switch.__get__(hub)  # Hub.switch looks for a ``switch_out`` that our greenlets do not have
         self._writer: Any = None
         self._reader = hub.loop.io(self.fd, READ)
         self._reader.start(self._readable)
@@ -108,6 +110,7 @@ class Wire:
 
     def _send_rest(self, rest: memoryview) -> None:
         while rest:
+            self.deadline = monotonic() + self.patience
             self.wait_writable()
             try:
                 sent = self._send(rest)

@@ -37,9 +37,12 @@ class Lifecycle:
     def __init__(self, live: Live, recorder: Recorder) -> None:
         self.live = live
         self.recorder = recorder
+        #: begun so far
+        self.exchanges = 0
 
     def run(self, exchange: Exchange) -> Response:
         """Answer the exchange. Raises ClientGone when there is nobody left to answer, and nothing else."""
+        self.exchanges += 1
         live = self.live  # the exchange keeps the configuration it started with
         exchange.snapshot = live.snapshot
         exchange.plan = live.fallback

@@ -139,9 +139,9 @@ class Upstream:
         upload: _Upload | None = None
         now = monotonic()
         exchange.upstream_started = now
-        wire.deadline = deadline = now + timeouts.first_byte_s
+        deadline = now + timeouts.first_byte_s
         if 0.0 < exchange.deadline < deadline:
-            wire.deadline = exchange.deadline
+            deadline = exchange.deadline
         parser.begin("CONNECT" if exchange.upgrade == "connect" else request.method)
         try:
             head = request_head(exchange)
@@ -153,6 +153,7 @@ class Upstream:
                 upload = _Upload(exchange, connection, timeouts)
                 wire.send(head)
                 upload.start()
+            wire.deadline = deadline
             response = parser.response
             while response is None:
                 octets = wire.recv()
@@ -251,14 +252,14 @@ class _Upload:
             self._greenlet.kill()
 
     def _run(self) -> None:
-        wire, request, idle_s = self._connection.wire, self._exchange.request, self._timeouts.idle_s
+        wire, request = self._connection.wire, self._exchange.request
+        wire.patience = self._timeouts.idle_s
         body: Any = request.body
         framed = body.length is None
         try:
             while True:
                 wire.deadline = 0.0  # the client's own deadline counts while we wait for it
                 octets = body.read()
-                wire.deadline = monotonic() + idle_s
                 if not octets:
                     break
                 try:

@@ -42,7 +42,7 @@ LINGER_S = 2.0
 class ClientConnection:
     """State of one connection. ``busy`` is true while an exchange runs: an idle one is closed at once when draining."""
 
-    __slots__ = ("wire", "parser", "listening", "lifecycle", "peer", "forwarded", "busy", "requests", "greenlet", "_continued")
+    __slots__ = ("wire", "parser", "listening", "lifecycle", "peer", "forwarded", "busy", "requests", "greenlet", "_since", "_on_gone")
 
     def __init__(self, wire: Wire, listening: Listening, lifecycle: Lifecycle, peer: str) -> None:
         self.wire = wire
@@ -54,6 +54,10 @@ class ClientConnection:
         self.busy = False
         self.requests = 0
         self.greenlet: Any = None
+        #: since when the connection has been idle
+        self._since = monotonic()
+        wire.patience = listening.limits.body_idle_s
+        self._on_gone = self._gone  # one bound method for all exchanges
 
     def serve(self) -> None:
         """Answer requests until either side ends the connection. Raises nothing."""
@@ -72,59 +76,14 @@ class ClientConnection:
 
     def _one(self) -> bool:
         """Read one request and answer it; return whether to go on."""
-        parser, wire, limits = self.parser, self.wire, self.listening.limits
-        heads = parser.heads
-        self.busy = False
-        if not heads and parser.waiting:
-            parser.feed(b"")
-        if not heads:
-            if self.listening.draining and self.requests:
-                return False
-            wire.deadline = monotonic() + (limits.keep_alive_s if self.requests else limits.head_s)
-            waiting = True
-            while not heads:
-                octets = wire.recv()
-                if not octets:
-                    return False
-                if waiting and not heads:
-                    waiting = False
-                    self.busy = True
-                    wire.deadline = monotonic() + limits.head_s
-                try:
-                    parser.feed(octets)
-                except ProtocolError:
-                    if not heads:
-                        raise
+        parser, wire, listening, lifecycle = self.parser, self.wire, self.listening, self.lifecycle
+        if not parser.heads and not self._await_head():
+            return False
         self.busy = True
         self.requests += 1
-        request = heads.popleft()
+        request = parser.heads.popleft()
         now = monotonic()
-        wire.deadline = now + limits.body_idle_s
-        exchange = self._exchange(request, now)
-        inflow = request.inflow
-        body: RequestBody | None = None
-        if inflow is None:
-            wire.on_gone = self._gone
-        elif inflow.complete:
-            wire.on_gone = self._gone
-            request.body = b"".join(inflow.chunks)
-            exchange.bytes_in = len(request.body)
-        else:
-            request.body = body = RequestBody(self, request, exchange)
-        try:
-            response = self.lifecycle.run(exchange)
-            wire.on_gone = None
-            return self._respond(exchange, request, response, body)
-        except (ClientGone, Timeout, OSError):
-            exchange.code = exchange.code or "client_gone"
-            raise
-        finally:
-            wire.on_gone = None
-            self.lifecycle.finish(exchange)
-
-    def _exchange(self, request: Http1Request, now: float) -> Exchange:
         forwarded = self.forwarded
-        listening = self.listening
         if listening.trusted_proxies and listening.trusts(self.peer):
             forwarded = relayed(self.peer, listening.scheme, request.headers, listening.trusted_proxies)
             request.scheme = forwarded.scheme
@@ -132,18 +91,69 @@ class ClientConnection:
         exchange.peer = self.peer
         exchange.listener = listening.name
         exchange.forwarded = forwarded
-        if request.version != "1.0":
-            exchange.interim = self._interim
+        exchange.interim = self._interim if request.version != "1.0" else None
         if request.upgrade or request.method == "CONNECT":
             exchange.upgrade = request.upgrade or "connect"
-        self.lifecycle.recorder.identify(exchange, forwarded is not self.forwarded)
-        return exchange
+        lifecycle.recorder.identify(exchange, forwarded is not self.forwarded)
+        inflow = request.inflow
+        body: RequestBody | None = None
+        if inflow is None:
+            wire.on_gone = self._on_gone
+        elif inflow.complete:
+            wire.on_gone = self._on_gone
+            request.body = b"".join(inflow.chunks)
+            exchange.bytes_in = len(request.body)
+        else:
+            request.body = body = RequestBody(self, request, exchange)
+        try:
+            response = lifecycle.run(exchange)
+            wire.on_gone = None
+            return self._respond(exchange, request, response, body)
+        except (ClientGone, Timeout, OSError):
+            exchange.code = exchange.code or "client_gone"
+            raise
+        finally:
+            wire.on_gone = None
+            lifecycle.finish(exchange)
+            self._since = exchange.finished
+            self.busy = False
+
+    def _await_head(self) -> bool:
+        """Wait until a request's head is complete; return False when none will come."""
+        parser, wire, limits = self.parser, self.wire, self.listening.limits
+        if parser.waiting:
+            parser.feed(b"")
+            if parser.heads:
+                return True
+        if self.listening.draining and self.requests:
+            return False
+        wire.deadline = self._since + (limits.keep_alive_s if self.requests else limits.head_s)
+        octets = wire.recv()
+        if not octets:
+            return False
+        try:
+            parser.feed(octets)
+            if parser.heads:
+                return True
+            self.busy = True
+            wire.deadline = monotonic() + limits.head_s
+            while not parser.heads:
+                octets = wire.recv()
+                if not octets:
+                    return False
+                parser.feed(octets)
+        except ProtocolError:
+            if not parser.heads:
+                raise
+        except Timeout:
+            raise ProtocolError("the head did not come in time", status=408, code="head_timeout") from None
+        return True
 
     def _respond(self, exchange: Exchange, request: Http1Request, response: Response, body: RequestBody | None) -> bool:
         """Write the response; return whether the connection can take another request."""
-        wire, content = self.wire, response.body
-        limits = self.listening.limits
-        keep = request.keep_alive and not self.listening.draining and not (0 < limits.max_requests <= self.requests)
+        wire, content, listening = self.wire, response.body, self.listening
+        limits = listening.limits
+        keep = request.keep_alive and not listening.draining and not (0 < limits.max_requests <= self.requests)
         if body is not None and not body.finished and not body.drain():
             keep = False
         if exchange.upgrade:
@@ -151,10 +161,10 @@ class ClientConnection:
                 self._tunnel(exchange, response, content)
                 return False
             self.parser.resume()
-        wire.deadline = monotonic() + limits.body_idle_s
         if type(content) is bytes:
-            exchange.bytes_out = len(content)
-            wire.send(response_head(exchange, response, len(content), keep, version=request.version) + (b"" if request.method == "HEAD" else content))
+            exchange.bytes_out = length = len(content)
+            head = response_head(exchange, response, length, keep, version=request.version)
+            wire.send(head + content if length and request.method != "HEAD" else head)
         else:
             keep = self._stream(exchange, request, response, keep)
         if not keep:
@@ -163,7 +173,6 @@ class ClientConnection:
 
     def _stream(self, exchange: Exchange, request: Http1Request, response: Response, keep: bool) -> bool:
         wire, content = self.wire, response.body
-        idle_s = self.listening.limits.body_idle_s
         length = content.length
         framed = length is None and request.version != "1.0"
         if length is None and not framed:
@@ -174,16 +183,15 @@ class ClientConnection:
             wire.send(head)
             return keep
         plain = type(content) is UpstreamBody
-        wire.on_gone = self._gone
+        wire.on_gone = self._on_gone
         try:
             octets = content.ready() if plain else b""
             exchange.bytes_out = len(octets)
             wire.send(head + (chunk(octets) if framed and octets else octets))
             if plain and content.remaining >= SPLICE_LEAST and type(wire) is Wire and type(content.wire) is Wire:
-                exchange.bytes_out += splice(content, wire, idle_s)
+                exchange.bytes_out += splice(content, wire)
             while True:
                 octets = content.read()
-                wire.deadline = monotonic() + idle_s
                 if not octets:
                     break
                 exchange.bytes_out += len(octets)
@@ -222,7 +230,7 @@ class ClientConnection:
         exchange.code = error.code
         response = exchange.response = error_page(exchange, error.status, error.code, error.headers)
         try:
-            self.wire.deadline = exchange.started + LINGER_S
+            self.wire.patience = LINGER_S
             self.wire.send(response_head(exchange, response, len(response.body), False) + response.body)
             self.lifecycle.finish(exchange)
             self._linger(None)
@@ -274,7 +282,7 @@ class RequestBody:
             if inflow.complete:
                 self.finished = True
                 self.trailers = inflow.trailers
-                wire.on_gone = self._connection._gone
+                wire.on_gone = self._connection._on_gone
                 return b""
             wire.deadline = monotonic() + self._connection.listening.limits.body_idle_s
             try:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import gevent
 from gevent.hub import get_hub
 
-from gateway.control.load import Mismatch, apply, load
 from gateway.model.snapshot import Snapshot
 from gateway.net import monotonic, start_sweeping
 from gateway.proxy.lifecycle import Lifecycle
@@ -55,23 +54,19 @@ class Core:
 
     # -- configuration --------------------------------------------------------------------------------------------------------------
 
-    def load(self, document: Mapping[str, Any]) -> None:
-        """Put a whole document in force. Raises when it cannot be; then nothing has changed."""
-        self._adopt(load(document, self._pause()))
-
-    def apply(self, delta: Mapping[str, Any]) -> None:
-        """Put a change in force. Raises Mismatch when it starts from another configuration, and as ``load`` does."""
-        self._adopt(apply(self.live.snapshot, delta, self._pause()))
-
-    def _pause(self) -> Callable[[], None] | None:
-        return (lambda: gevent.sleep(0)) if self.acceptors else None  # nobody waits while the worker boots
-
-    def _adopt(self, snapshot: Snapshot) -> None:
-        live = self.assembler.assemble(snapshot, self._pause())
-        self.lifecycle.live = live
+    def swap(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force. Raises when it cannot be; then nothing has changed. Pauses while it works, once traffic flows."""
+        self.lifecycle.live = self.assembler.assemble(snapshot, self.pause if self._timers else None)
+        self.recorder.configure(snapshot)
         for listening in self.listenings.values():
             self._configure(listening, snapshot)
-        gevent.spawn_later(RETIRE_S, self.assembler.planner.release)
+        if self._timers:
+            gevent.spawn_later(RETIRE_S, self.assembler.planner.release)
+
+    @staticmethod
+    def pause() -> None:
+        """Let other greenlets run, those with sockets that became ready too."""
+        gevent.sleep(0)
 
     def _configure(self, listening: Listening, snapshot: Snapshot) -> None:
         listener = snapshot.listeners.get(listening.name, listening.listener)
@@ -98,6 +93,7 @@ class Core:
         timer = get_hub().loop.timer(HOUSEKEEPING_S, HOUSEKEEPING_S)
         timer.start(self._housekeeping)
         self._timers.append(timer)
+        self.recorder.start()
         for acceptor in self.acceptors:
             acceptor.start()
 
@@ -133,6 +129,5 @@ class Core:
         for timer in self._timers:
             timer.stop()
         self.assembler.planner.release_all()
+        self.recorder.close()
 
-
-__all__ = ["Core", "Mismatch"]

@@ -24,7 +24,7 @@ _pipes: list[tuple[int, int]] = []
 _PIPES_MOST = 64
 
 
-def splice(body: UpstreamBody, client: Wire, idle_s: float) -> int:
+def splice(body: UpstreamBody, client: Wire) -> int:
     """Send what remains of the body to the client; return the octets sent.
 
     Raises what ``UpstreamBody.read`` raises when the backend fails, and Timeout or OSError when the client does.
@@ -54,7 +54,7 @@ def splice(body: UpstreamBody, client: Wire, idle_s: float) -> int:
                 try:
                     moved = os.splice(reader, client.fd, held, flags=_FLAGS)
                 except BlockingIOError:
-                    client.deadline = monotonic() + idle_s
+                    client.deadline = monotonic() + client.patience
                     client.wait_writable()
                     continue
                 held -= moved
