@@ -10,6 +10,7 @@ import re
 from httptools import HttpParserError, HttpResponseParser
 
 from gateway.http.errors import ProtocolError
+from gateway.http.guards import NEVER_NAMED
 from gateway.http.headers import Field, lower_name, lowered_names
 
 #: What no head may contain, wherever it is cut: control characters other than tab, a bare CR, a bare LF.
@@ -22,6 +23,9 @@ SINGLE = frozenset(
         b"max-forwards", b"origin", b"proxy-authorization", b"transfer-encoding",
     }
 )  # fmt: skip
+
+#: What must not come with an underscore: many servers hand ``Content_Length`` to programs as if it were ``Content-Length``.
+_DISGUISED = SINGLE | NEVER_NAMED | {b"connection", b"upgrade"}
 
 #: llhttp never waits for content after a 204, so the same parser takes the next block.
 _START_LINE = b"HTTP/1.1 204 \r\n"
@@ -55,7 +59,7 @@ class FieldReader:
         except HttpParserError as error:
             seen.clear()
             self._parser = _parser_into(seen)
-            raise ProtocolError(f"a broken header: {error}", code="bad_header") from None
+            raise ProtocolError(f"a broken header: {error}", code=_code(block, str(error))) from None
         fields = seen[:]
         seen.clear()
         try:
@@ -94,11 +98,19 @@ def _parser_into(seen: list[Field]) -> HttpResponseParser:
     return parser
 
 
+def _code(block: bytes, reason: str) -> str:
+    """Name an error of llhttp. What is wrong anywhere comes first, because that is what an unfinished block is refused for."""
+    about_framing = "Content-Length" in reason or "Transfer-Encoding" in reason
+    return "bad_framing" if about_framing and not FORBIDDEN_OCTETS.search(block) else "bad_header"
+
+
 def _index(fields: list[Field]) -> dict[bytes, bytes]:
-    """As the short way in ``read``, for new names and for repeats."""
+    """As the short way in ``read``, for new names, names with an underscore and repeats."""
     index: dict[bytes, bytes] = {}
     for name, value in fields:
         lowered = lower_name(name)
+        if b"_" in lowered and lowered.replace(b"_", b"-") in _DISGUISED:
+            raise ProtocolError(f"{name!r} is taken for another field by CGI programs", code="bad_header")
         earlier = index.get(lowered)
         if earlier is None:
             index[lowered] = value

@@ -28,7 +28,7 @@ def lower_name(name: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is not a field name")
     lowered = name.lower()
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= _LONGEST_NAME and b"_" not in name:  # the parser looks at each underscore again
         if len(lowered_names) >= _LOWERED_MOST:
             lowered_names.clear()
         lowered_names[name] = lowered

@@ -68,31 +68,39 @@ class Http1Response(Response):
 class RequestParser(MessageParser):
     """The requests of one client connection, in order, in ``heads``."""
 
-    __slots__ = ("_blank", "_keep_alive", "_scheme", "_waiting", "heads")
+    __slots__ = ("_blank", "_delivered", "_keep_alive", "_scheme", "_waiting", "heads")
 
     def __init__(self, limits: Limits, scheme: str) -> None:
         super().__init__(limits)
         self._scheme = scheme
         self._blank = False  # an empty line before the request, of which RFC 9112, section 2.2, lets us skip one
+        self._delivered = False  # the content of a request was completed in this feed
         self._keep_alive = True
         self._waiting = b""
         self.heads: deque[Http1Request] = deque()
 
     @property
     def waiting(self) -> bool:
-        """Complete octets of pipelined requests are kept back: call ``feed(b"")`` when ``heads`` is empty."""
-        return self._state == WAITING
+        """Something is kept back until the requests before it are answered: call ``feed(b"")`` when ``heads`` is empty."""
+        return self._state in (WAITING, BROKEN)
 
     def feed(self, data: bytes) -> None:
-        """Take octets from the client. Raises ProtocolError, again and again once it did; ``heads`` keeps what came before it."""
+        """Take octets from the client. Raises ProtocolError, again and again once it did.
+
+        An error in the head of a request that follows complete ones is kept back (see ``waiting``), so that those are answered.
+        """
         try:
             if not self._state and data.find(b"\r\n\r\n") == len(data) - 4 >= 0 and data[0] != 13:
                 self._head(data)  # IDLE, one head, and nothing else: nearly always
             else:
                 self._feed(data)
+                self._delivered = False
         except ProtocolError as error:
+            late = self._state == IDLE and (self._delivered or self.heads)
+            self._delivered = False
             self._fail(error)
-            raise
+            if not late:
+                raise
 
     def resume(self, octets: bytes = b"") -> None:
         """Go on with HTTP after a request for another protocol that is not switched to. Raises ProtocolError."""
@@ -108,6 +116,8 @@ class RequestParser(MessageParser):
             self._state = IDLE
         elif self._state == HEAD:
             data, start = self._release(data)
+        elif self._state == BROKEN:
+            raise self._again()
         while at < len(data):
             state = self._state
             if state == IDLE:
@@ -134,11 +144,10 @@ class RequestParser(MessageParser):
                 return
             elif state == DONE:
                 return  # RFC 9112, section 9.6: nothing after the last request is looked at
-            elif state == BROKEN:
-                raise self._again()
             else:
                 data = self._content(data, at)
                 at = start = 0
+                self._delivered = self._state == IDLE
 
     def _head(self, head: bytes) -> None:
         octets, _, block = head.partition(b"\r\n")
@@ -241,6 +250,8 @@ class ResponseParser(MessageParser):
         start = 0
         if self._state == HEAD:
             data, start = self._release(data)
+        elif self._state == BROKEN:
+            raise self._again()
         while data:
             state = self._state
             if state == IDLE:
@@ -262,8 +273,6 @@ class ResponseParser(MessageParser):
             elif state in (OPAQUE, DONE):
                 self.leftover += data
                 return
-            elif state == BROKEN:
-                raise self._again()
             else:
                 data = self._content(data, 0)
 
