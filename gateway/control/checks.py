@@ -85,8 +85,6 @@ def _clash(address: str, transport: str, index: int, taken: dict[str, dict[str, 
     """Return which listener has the address already. The wildcard address of a family takes a port on all of them."""
     host, _, port = address.rpartition(":")
     family = address.startswith("[")
-    if port == "0":
-        return None
     holders = taken.setdefault(f"{transport}:{port}:{family}", {})
     for holder, at in holders.items():
         if host == holder or _WILDCARDS[family] in (host, holder):

@@ -51,10 +51,13 @@ def add_pydantic_errors(findings: Findings, error: ValidationError, model: type[
     for location, at_one_place in found.items():
         types = [details["type"] for details in at_one_place]
         wrong = [_WRONG_TYPE[name] for name in types if name in _WRONG_TYPE]
+        deeper = any(other[: len(location)] == location for other in found if other != location)
+        if deeper and all(name in _WRONG_TYPE or name == "too_short" for name in types):
+            # a branch of a union that is wrong as a whole says nothing where another branch got further, and
+            # a list is counted as too short when its entries are wrong
+            continue
         if wrong and len(wrong) == len(types):
-            # a branch of a union that is wrong as a whole says nothing where another branch got further
-            if not any(other[: len(location)] == location for other in found if other != location):
-                findings.error(location, f"should be {' or '.join(dict.fromkeys(wrong))}{_but(at_one_place[0]['input'])}")
+            findings.error(location, f"should be {' or '.join(dict.fromkeys(wrong))}{_but(at_one_place[0]['input'])}")
             continue
         messages = [_message(details, location, model) for details in at_one_place if details["type"] not in _WRONG_TYPE]
         for message in dict.fromkeys(messages):
@@ -87,7 +90,9 @@ def _message(details: ErrorDetails, location: Location, model: type[BaseModel]) 
         return f"unknown key{did_you_mean(str(location[-1]) if location else '', _keys_at(model, location[:-1]))}"
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return f"should be {words} {_number(context[name])}, not {details['input']!r}"
+        value = details["input"]
+        shown = f", not {value!r}" if isinstance(value, int | float) else ""
+        return f"should be {words} {_number(context[name])}{shown}"
     if kind in ("literal_error", "enum"):
         value = details["input"]
         allowed = str(context["expected"]).replace("'", "").replace(" or ", ", ").split(", ")

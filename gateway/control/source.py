@@ -48,7 +48,7 @@ class Source:
         return frozenset(str(file.path.absolute()) for file in self._files) | {str(self.path.absolute())}
 
     def placed(self, problems: Iterable[Problem]) -> list[Problem]:
-        """Return the problems with file and line."""
+        """Return the problems with file and line, in that order."""
         found = list(problems)
         by_file: dict[int, list[tuple[int, Location]]] = {}
         for index, problem in enumerate(found):
@@ -59,7 +59,7 @@ class Source:
             marks = yamlfile.positions(file.text, [location for _, location in places])
             for (index, _), (line, column) in zip(places, marks, strict=True):
                 found[index] = replace(found[index], file=str(file.path), line=line, column=column)
-        return found
+        return sorted(found, key=lambda problem: (problem.file, problem.line, problem.column))
 
     def _origin(self, location: Location) -> tuple[int, Location]:
         """Return the file that a location of the merged configuration is in, and the location there."""
