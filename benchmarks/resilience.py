@@ -39,7 +39,7 @@ class Scene:
         self.configure()
         cores = ",".join(map(str, machine.cores()))
         command = [
-            sys.executable, "-c", "from gateway.cli import main; main()", "proxy", "--config", str(self.directory / "gateway.json"),
+            sys.executable, "-m", "gateway", "proxy", "--config", str(self.directory / "gateway.json"),
             "--workers", "2", "--state", str(self.directory / "state"), "--management", f"127.0.0.1:{self.management}",
         ]  # fmt: skip
         self.gateway = Process(command, cores, self.directory)

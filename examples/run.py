@@ -99,7 +99,7 @@ def main() -> int:
         return 1
     path = configuration(given, backends)
     command = [
-        sys.executable, "-c", "import sys; from gateway.cli import main; sys.exit(main())", "proxy", "--config", str(path),
+        sys.executable, "-m", "gateway", "proxy", "--config", str(path),
         "--listen", given.listen, "--management", given.management, "--state", str(given.state), "--workers", given.workers,
         "--access-log", "-",
     ]  # fmt: skip

@@ -60,7 +60,7 @@ class Gateway(Proxy):
         """Start it as an operator would, with state and access log in the directory of the setup."""
         path = setup.write("gateway.json", json.dumps(configuration(setup)))
         command = [
-            sys.executable, "-c", "from gateway.cli import main; main()", "proxy", "--config", str(path), "--workers", "1",
+            sys.executable, "-m", "gateway", "proxy", "--config", str(path), "--workers", "1",
             "--state", str(setup.directory / "state"), "--management", f"127.0.0.1:{free_port()}",
         ]  # fmt: skip
         if setup.chain:
