@@ -1,0 +1,1 @@
+"""Make one response of several."""
