@@ -38,7 +38,8 @@ class Hooks:
 
         Returns: a Consumer; a Reject (401, 403) when credentials are present but wrong; ``None`` when this
         plugin's kind of credential is absent. The first answer wins; when every authenticating policy of a route
-        says ``None`` the core answers 401 with the ``challenge`` of each. Since API 1.
+        says ``None`` the core answers 401 with the ``challenge`` of each. May put the name of the credential into
+        ``exchange.credential``. Since API 1.
         """
 
     @hookspec(firstresult=True)
