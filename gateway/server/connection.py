@@ -99,7 +99,7 @@ class ClientConnection:
         body: RequestBody | None = None
         if inflow is None:
             wire.on_gone = self._on_gone
-        elif inflow.complete:
+        elif inflow.complete and inflow.trailers is None:
             wire.on_gone = self._on_gone
             request.body = b"".join(inflow.chunks)
             exchange.bytes_in = len(request.body)
@@ -154,21 +154,23 @@ class ClientConnection:
         wire, content, listening = self.wire, response.body, self.listening
         limits = listening.limits
         keep = request.keep_alive and not listening.draining and not (0 < limits.max_requests <= self.requests)
-        if body is not None and not body.finished and not body.drain():
+        if type(content) is Tunnel:
+            self._tunnel(exchange, response, content)
+            return False
+        if body is not None and not body.finished and not (type(content) is bytes and body.drainable):
             keep = False
-        if exchange.upgrade:
-            if isinstance(content, Tunnel):
-                self._tunnel(exchange, response, content)
-                return False
-            self.parser.resume()
         if type(content) is bytes:
             exchange.bytes_out = length = len(content)
             head = response_head(exchange, response, length, keep, version=request.version)
             wire.send(head + content if length and request.method != "HEAD" else head)
         else:
             keep = self._stream(exchange, request, response, keep)
+        if keep and body is not None and not body.finished:
+            keep = body.drain()
         if not keep:
             self._linger(body)
+        elif request.upgrade or request.method == "CONNECT":
+            self.parser.resume()  # the other protocol was not switched to, so what follows is HTTP
         return keep
 
     def _stream(self, exchange: Exchange, request: Http1Request, response: Response, keep: bool) -> bool:
@@ -302,13 +304,14 @@ class RequestBody:
     def close(self) -> None:
         """Give up on the rest; the connection deals with what still arrives."""
 
+    @property
+    def drainable(self) -> bool:
+        """What is left is small enough to be read away. A client that waits for a 100 may send nothing at all: it is not."""
+        return not self._awaited and (self.length is None or self.length <= DRAIN_OCTETS)
+
     def drain(self) -> bool:
-        """Read away a small rest; return whether all is read. A client that waits for a 100 sends nothing: close instead."""
-        if self._awaited:
-            return self._inflow.complete
+        """Read away what is left; return whether that was all, and not too much."""
         left = DRAIN_OCTETS
-        if self.length is not None and self.length > DRAIN_OCTETS:
-            return False
         try:
             while left > 0:
                 octets = self.read()
@@ -316,6 +319,5 @@ class RequestBody:
                     return True
                 left -= len(octets)
         except GatewayError:
-            return False
+            pass
         return False
-
