@@ -8,6 +8,7 @@ alone; those in drain are probed, so that their state is known when they come ba
 from __future__ import annotations
 
 import logging
+import resource
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from gateway.agent.probe import Probe, Unjudged
 from gateway.net import monotonic
 
 if TYPE_CHECKING:
-    from gateway.model.pool import ActiveCheck, Member, Pool
+    from gateway.model.pool import ActiveCheck, Member, Pool, UpstreamTls
 
 log = logging.getLogger("gateway.checks")
 
@@ -35,6 +36,9 @@ START_S = 1.0
 #: Further ones come this much earlier or later, so that members and nodes do not fall into step.
 JITTER = 0.1
 
+#: Probes begin together on ticks this long: woken one by one, a thousand a second would cost half as much again.
+TICK_S = 0.02
+
 #: pool, address, healthy, reason
 Report = Callable[[str, str, bool, str], object]
 
@@ -43,17 +47,14 @@ class Checked:
     """A member under watch, and the greenlet that probes it."""
 
     __slots__ = (
-        "pool", "address", "check", "probe", "trouble", "paused", "healthy", "reason", "good", "bad", "last_probe", "latency_s",
+        "pool", "address", "check", "tls", "probe", "trouble", "paused", "healthy", "reason", "good", "bad", "last_probe", "latency_s",
         "timeline", "changed", "greenlet",
     )  # fmt: skip
 
-    def __init__(self, pool: str, address: str) -> None:
+    def __init__(self, pool: str, address: str, check: ActiveCheck, tls: UpstreamTls | None) -> None:
         self.pool = pool
         self.address = address
-        self.check: ActiveCheck
-        self.probe: Probe | None = None
-        #: why there is no probe
-        self.trouble = ""
+        self.prepare(check, tls)
         self.paused = False
         #: ``None`` until the first thresholds are reached
         self.healthy: bool | None = None
@@ -69,6 +70,18 @@ class Checked:
         #: wakes the greenlet when it must look at its settings again
         self.changed = Event()
         self.greenlet: Any = None
+
+    def prepare(self, check: ActiveCheck, tls: UpstreamTls | None) -> None:
+        """Probe with these settings from now on."""
+        self.check = check
+        self.tls = tls
+        #: ``None`` when ``trouble`` says why there cannot be one
+        self.probe: Probe | None = None
+        self.trouble = ""
+        try:
+            self.probe = Probe(self.address, check, tls)
+        except (ValueError, OSError) as error:
+            self.trouble = f"TLS settings cannot be used: {error}"
 
     @property
     def state(self) -> str:
@@ -100,6 +113,9 @@ class Checker:
         self._pools: Mapping[str, Pool] = {}
         self._checked: dict[tuple[str, str], Checked] = {}
         self._room = BoundedSemaphore(at_once)
+        self._kept: set[Probe] = set()
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_kept = AT_ONCE if descriptors == resource.RLIM_INFINITY else descriptors // 4
 
     def configure(self, pools: Mapping[str, Pool]) -> None:
         """Probe the members of these pools from now on, and no others."""
@@ -111,7 +127,9 @@ class Checker:
                     for member in pool.members:
                         self._watch(pool, pool.health.active, member)
         for key in self._checked.keys() - wanted:
-            self._checked.pop(key).greenlet.kill(block=False)
+            checked = self._checked.pop(key)
+            checked.greenlet.kill(block=False)
+            self._drop(checked.probe)
         self._pools = dict(pools)
 
     def close(self) -> None:
@@ -123,7 +141,8 @@ class Checker:
         found: dict[str, dict[str, dict[str, Any]]] = {}
         for checked in self._checked.values():
             if checked.healthy is not None:
-                found.setdefault(checked.pool, {})[checked.address] = {"healthy": checked.healthy, "reason": checked.reason}
+                _, _, reason = checked.timeline[-1]  # of the change; the last probe may say otherwise, not often enough yet
+                found.setdefault(checked.pool, {})[checked.address] = {"healthy": checked.healthy, "reason": reason}
         return found
 
     def snapshot(self) -> dict[str, dict[str, dict[str, Any]]]:
@@ -136,20 +155,22 @@ class Checker:
     def _watch(self, pool: Pool, check: ActiveCheck, member: Member) -> None:
         key = pool.name, member.address
         checked = self._checked.get(key)
-        fresh = checked is None
         if checked is None:
-            checked = self._checked[key] = Checked(*key)
-        checked.check = check
-        try:
-            checked.probe = Probe(member.address, check, pool.tls)
-            checked.trouble = ""
-        except (ValueError, OSError) as error:
-            checked.probe, checked.trouble = None, f"TLS settings cannot be used: {error}"
-        checked.paused = member.state == "maintenance"
-        if fresh:
+            checked = self._checked[key] = Checked(*key, check, pool.tls)
             checked.greenlet = gevent.spawn(self._run, checked)
-        else:
+        elif check != checked.check or pool.tls != checked.tls:
+            self._drop(checked.probe)
+            checked.prepare(check, pool.tls)
             checked.changed.set()
+        if checked.paused != (member.state == "maintenance"):
+            checked.paused = not checked.paused
+            self._drop(checked.probe)
+            checked.changed.set()
+
+    def _drop(self, probe: Probe | None) -> None:
+        if probe is not None:
+            probe.close()
+            self._kept.discard(probe)
 
     def _run(self, checked: Checked) -> None:
         due = monotonic() + self._random.random() * min(START_S, checked.check.interval_s)
@@ -162,7 +183,9 @@ class Checker:
 
     def _rest(self, checked: Checked, due: float) -> float:
         """Sleep until the next probe is due, sooner when the interval is shortened meanwhile; return when it was due."""
-        gevent.sleep(0)  # whoever is late lets others have the room that it has just given back
+        due = (due // TICK_S + 1) * TICK_S
+        if due <= monotonic():
+            gevent.sleep(0)  # whoever is late lets others have the room that it has just given back
         while checked.paused or due > monotonic():
             if checked.changed.wait(None if checked.paused else due - monotonic()):
                 checked.changed.clear()
@@ -170,9 +193,9 @@ class Checker:
         return due
 
     def _probe(self, checked: Checked) -> None:
-        began = monotonic()
+        began, probe = monotonic(), checked.probe
         try:
-            healthy, reason = checked.probe.run() if checked.probe is not None else (False, checked.trouble)
+            healthy, reason = probe.run() if probe is not None else (False, checked.trouble)
         except Unjudged as error:
             reason = f"not judged: {error}"
             if reason != checked.reason:
@@ -182,10 +205,25 @@ class Checker:
         except Exception:
             log.exception("a probe of %s in pool %s went wrong", checked.address, checked.pool)
             return
+        finally:
+            if probe is not None:
+                self._keep(checked, probe)
         checked.last_probe = time.time()
         checked.latency_s = monotonic() - began
         checked.reason = reason
         self._judge(checked, healthy, reason)
+
+    def _keep(self, checked: Checked, probe: Probe) -> None:
+        """Let the probe keep its connection if there is room for it, and if the probe is still wanted."""
+        if (
+            probe.kept is None
+            or probe is not checked.probe
+            or checked.paused
+            or (probe not in self._kept and len(self._kept) >= self._most_kept)
+        ):
+            self._drop(probe)
+        else:
+            self._kept.add(probe)
 
     def _judge(self, checked: Checked, healthy: bool, reason: str) -> None:
         checked.good = checked.good + 1 if healthy else 0

@@ -153,9 +153,10 @@ class PoolRuntime(Membership):
     # -- slow path -----------------------------------------------------------------------------------------------------------------
 
     def _choose_with_care(self, exchange: Exchange, tried: Sequence[str], selectors: Sequence[Selector]) -> Endpoint:
-        if self._most and not tried and not selectors and self.candidates and not self._waiters:
+        if not selectors and self.candidates and not self._waiters:
+            # Few are full or tried: what the balancer says among all is mostly right, and saves a look at each.
             endpoint = self._ask(exchange, self.candidates)
-            if endpoint.in_flight < self._most:
+            if endpoint.address not in tried and (not self._most or endpoint.in_flight < self._most):
                 endpoint.in_flight += 1
                 return endpoint
         free = self._free(tried)

@@ -46,5 +46,9 @@ class Backend:
         finally:
             sock.close()
 
+    def refuse(self):
+        """Take no new connections; those there are go on."""
+        self._server.close()
+
     def stop(self):
         self._server.stop(timeout=0)

@@ -180,7 +180,7 @@ def test_a_probe_asks_for_the_path_with_the_host(backend):
     plain, named = (request.decode().split("\r\n") for request in server.requests)
     assert plain[0] == "GET /health?deep=1 HTTP/1.1"
     assert f"Host: {server.address}" in plain
-    assert "Connection: close" in plain
+    assert "Connection: close" not in plain
     assert "Host: internal.example" in named
 
 
@@ -337,6 +337,15 @@ def test_the_snapshot_tells_the_story(backend, checker):
     ]
 
 
+def test_a_verdict_keeps_the_reason_it_was_given_for(backend, checker):
+    server = backend()
+    checker.watch(server.address, healthy_after=1, unhealthy_after=100)
+    assert checker.next()[1]
+    server.answer = status(503)
+    wait_for(lambda: checker.of(server.address)["reason"] == "status 503")
+    assert checker.verdicts() == {"users": {server.address: {"healthy": True, "reason": "status 200"}}}
+
+
 def test_a_hanging_member_does_not_hold_up_the_others(backend, checker):
     stuck, well = backend(hang), backend()
     checker.watch(stuck.address, well.address, timeout_s=30, healthy_after=10)
@@ -427,6 +436,100 @@ def test_no_more_than_so_many_probes_run_at_once(backend):
     finally:
         checker.close()
     assert max(most) in (3, 4), "the backend may learn a moment later that a probe has ended"
+
+
+KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+def serve_all(answer=KEPT, most=1000):
+    """Answer requests on one connection until there are enough."""
+
+    def serve(sock):
+        for _ in range(most):
+            if not sock.recv(65536):
+                return
+            sock.sendall(answer)
+
+    return serve
+
+
+def test_a_connection_serves_ten_probes_where_the_member_allows_it(backend):
+    server = backend(serve_all())
+    probed = Probe(server.address, ActiveCheck(**FAST), None)
+    assert {probed.run() for _ in range(25)} == {(True, "status 200")}
+    assert server.connections == 3
+    probed.close()
+    assert probed.run()[0]
+    assert server.connections == 4
+    probed.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100000,
+        KEPT + b"surplus",
+    ],
+    ids=["until close", "1.0", "long", "surplus"],
+)
+def test_a_connection_is_not_kept_after_an_answer_like_this(backend, answer):
+    server = backend(serve_all(answer))
+    probed = Probe(server.address, ActiveCheck(**FAST), None)
+    assert [probed.run() for _ in range(3)] == [(True, "status 200")] * 3
+    assert server.connections == 3
+
+
+def test_content_that_comes_late_or_never_changes_no_verdict(backend):
+    probed = Probe(backend(serve_all(KEPT[:-1])).address, ActiveCheck(interval_s=1, timeout_s=0.1), None)
+    assert probed.run() == (True, "status 200")
+    assert probed.kept is None
+
+
+def test_a_member_that_closes_a_kept_connection_is_asked_again(backend):
+    """Before the probe is sent, or in answer to it."""
+    server = backend(serve_all(most=1))
+    probed = Probe(server.address, ActiveCheck(**FAST), None)
+    for _ in range(3):
+        assert probed.run() == (True, "status 200")
+        wait_for(lambda: probed.kept.wire.pending)
+
+    def second_is_reset(sock):
+        serve_all(most=1)(sock)
+        sock.recv(65536)
+        reset(sock)
+
+    server.answer = second_is_reset
+    assert [probed.run() for _ in range(4)] == [(True, "status 200")] * 4
+    probed.close()
+
+
+def test_a_member_that_takes_no_new_connections_is_noticed(backend, checker):
+    server = backend(serve_all())
+    checker.watch(server.address, healthy_after=1, unhealthy_after=3)
+    assert checker.next()[1]
+    server.refuse()
+    assert checker.next() == (server.address, False, "Connection refused")
+
+
+def test_connections_are_not_kept_for_members_that_left_or_rest(backend):
+    ended = Queue()
+
+    def serve(sock):
+        serve_all()(sock)
+        ended.put(sock)
+
+    servers = [backend(serve) for _ in range(3)]
+    addresses = [server.address for server in servers]
+    checker = Reporting()
+    checker.watch(*addresses, healthy_after=1, interval_s=30)
+    assert all(checker.next()[1] for _ in servers)
+    checker.watch((addresses[0], {"state": "maintenance"}), addresses[1], healthy_after=1, interval_s=30)
+    assert [bool(ended.get(timeout=5)) for _ in range(2)] == [True, True]
+    assert ended.empty()
+    checker.close()
+    assert ended.get(timeout=5)
 
 
 def test_changes_are_logged(backend, checker, caplog):
