@@ -50,6 +50,17 @@ def check_pair(raw: Mapping[str, Any], findings: Findings, references: Reference
             findings.warn(("hosts", index), f"the certificate does not hold for {host}, only for {', '.join(names) or 'no name'}")
 
 
+def check_authorities(value: str, findings: Findings, references: References) -> None:
+    """Check the certificates of trusted authorities (``ca``)."""
+    text = references.value(value, findings, ("ca",))
+    if text is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        findings.error(("ca",), "is not a list of certificates in PEM form (-----BEGIN CERTIFICATE-----)")
+
+
 def validity_end(der: bytes) -> datetime:
     """Return when a certificate ends (RFC 5280, section 4.1.2.5). Raises ValueError or IndexError when it is none."""
     content = _children(_children(der)[0][1])[0][1]

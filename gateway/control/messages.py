@@ -6,6 +6,7 @@ repeat a value that could be a secret, so values are only shown where the field 
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -130,9 +131,14 @@ def _units(kind: str) -> str:
     return "characters" if kind.startswith("string") else "entries"
 
 
+@cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
 def _keys_at(model: Any, location: Location) -> list[str]:
     """Return the keys that the model knows at a location, as far as its JSON Schema tells."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     definitions = schema.get("$defs", {})
     places = [schema]
     for step in (*location, None):

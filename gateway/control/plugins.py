@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 Found = tuple[str, str, str, dict[str, Any] | None, int]
 
 
-def check_policies(raw: Any, findings: Findings, context: "Context") -> None:
+def check_policies(raw: Any, findings: Findings, context: "Context", of_consumer: bool = False) -> None:
     """Check the policies of one scope: each with its plugin, and that no two go by one name."""
     labels: dict[str, int] = {}
     for index, policy in enumerate(raw if isinstance(raw, list | tuple) else ()):
         if not isinstance(policy, Mapping):
             continue
         check_settings("plugin", policy, findings.below(index), context)
+        if of_consumer and _names_callers(policy.get("plugin"), context):
+            wrong = "names callers, which is over before a consumer's own policies act: that part of it never runs here"
+            findings.warn((index, "plugin"), wrong)
         label = policy.get("name") or policy.get("plugin")
         if isinstance(label, str) and labels.setdefault(label, index) != index:
             like = path_text((*findings.base, labels[label]))
@@ -76,6 +79,11 @@ def check_credentials(raw: Any, findings: Findings, context: "Context") -> list[
             continue
         found.append((plugin, key, str(label), stored, index))
     return found
+
+
+def _names_callers(name: Any, context: "Context") -> bool:
+    found = context.registry.implementations.get(name, ()) if isinstance(name, str) else ()
+    return any(implementation.hook == "authenticate" for implementation in found)
 
 
 def _class_of(word: str, name: str, at: Location, findings: Findings, context: "Context") -> Any:

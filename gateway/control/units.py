@@ -83,7 +83,7 @@ def build_unit(kind: str, raw: Any, mark: int | None, findings: Findings, contex
     seen = context.references.watch()
     model = _validated(KINDS[kind], raw, own)
     check_values(kind, raw, own, context.references)
-    check_policies(raw.get("policies"), own.below("policies"), context)
+    check_policies(raw.get("policies"), own.below("policies"), context, of_consumer=kind == "consumers")
     if kind == "pools" and isinstance(raw.get("balancer"), Mapping):
         check_settings("balancer", raw["balancer"], own.below("balancer"), context)
     elif kind == "pools" and isinstance(raw.get("balancer", "round_robin"), str):

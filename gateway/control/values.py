@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gateway.control.certificates import check_pair
+from gateway.control.certificates import check_authorities, check_pair
 from gateway.control.problems import Findings, Location, did_you_mean
 from gateway.control.references import References
 from gateway.model.patterns import check_host, check_network, check_pattern, check_value, parse_path
@@ -118,7 +118,7 @@ def _check_pool(raw: Mapping[str, Any], findings: Findings, references: Referenc
         if tls.get("verify") is False:
             below.warn(("verify",), "members are not verified: whoever can redirect traffic can read it")
         if isinstance(tls.get("ca"), str):
-            references.value(tls["ca"], below, ("ca",))
+            check_authorities(tls["ca"], below, references)
         if tls.get("certificate") is not None or tls.get("key") is not None:
             check_pair(tls, below, references)
 

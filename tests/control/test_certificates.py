@@ -89,6 +89,10 @@ def test_the_pair_of_a_pool_is_checked_too():
         "pools[0].tls.ca": "file '/no/such/ca' cannot be read: No such file or directory",
         "pools[0].tls.key": "does not belong to the certificate",
     }
+    nonsense = good(pools=[{"name": "users", "members": [{"address": "a:1"}], "tls": {"ca": "nonsense"}}])
+    assert problems(nonsense) == {"pools[0].tls.ca": "is not a list of certificates in PEM form (-----BEGIN CERTIFICATE-----)"}
+    right = good(pools=[{"name": "users", "members": [{"address": "a:1"}], "tls": {"ca": AUTHORITY.cert_pem.bytes().decode()}}])
+    assert not warnings(right)
     half = good(pools=[{"name": "users", "members": [{"address": "a:1"}], "tls": {"certificate": CHAIN}}])
     assert problems(half) == {"pools[0].tls.key": "is required: certificate and key come together"}
 

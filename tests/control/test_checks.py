@@ -130,6 +130,11 @@ def test_tcp_and_udp_may_share_a_port_and_two_families_too():
         (pool(tls={"verify": False}), "pools[0].tls.verify", "members are not verified"),
         (good(routes=[GOOD["routes"][0], {**GOOD["routes"][0], "name": "twin"}]), "routes[1].match", "is the same as that of routes[0]"),
         (good(listeners=[{"name": "x", "address": "a:1", "protocol": "https"}]), "listeners[0].protocol", "there are no certificates"),
+        (
+            good(consumers=[{"name": "a", "policies": [{"plugin": "key"}]}]),
+            "consumers[0].policies[0].plugin",
+            "names callers, which is over",
+        ),
     ],
 )
 def test_warns_of(data, path, message):
