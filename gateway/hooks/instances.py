@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from pydantic import ValidationError
 
 from gateway.hooks.conditions import Condition, compile_when
 from gateway.hooks.order import FAIL_CLOSED
 from gateway.hooks.plugin import Plugin, PolicyInfo, Reject
-from gateway.model.references import resolve_all
+from gateway.model.references import Unresolved, resolve_all
 
 if TYPE_CHECKING:
     from gateway.hooks.manager import Implementation, Registry
@@ -30,6 +31,10 @@ _RANK_BROKEN = 2
 #: Distinct settings that are remembered.
 _CONFIGS_MOST = 4096
 _RANK_JUDGE = -2
+
+
+class NotInstalled(Exception):
+    """There is no such plugin, or none that can be used."""
 
 
 class Bound:
@@ -112,10 +117,11 @@ class InstanceCache:
                 bound.instance, bound.info = known.instance, known.info
             else:
                 bound.instance = self._instance(bound, implementations)
-        except Exception as error:  # a plugin's constructor may raise anything, and pydantic a ValidationError
-            bound.error = f"{type(error).__name__}: {error}" if bound.plugin else str(error)
+        except Exception as error:  # a plugin's constructor may raise anything
+            own = not isinstance(error, NotInstalled | ValidationError | Unresolved)
+            bound.error = _reason(error)
             self._worker.log.error(
-                "policy %s: plugin %s cannot be used: %s", info.id, policy.plugin, bound.error, exc_info=error if bound.plugin else None
+                "policy %s: plugin %s cannot be used: %s", info.id, policy.plugin, bound.error, exc_info=error if own else None
             )
             self._failed(info, "start")
         bound.steps = tuple(self._steps(bound, implementations))
@@ -124,7 +130,7 @@ class InstanceCache:
     def _instance(self, bound: Bound, implementations: Sequence[Implementation]) -> Plugin:
         if bound.plugin is None:
             reason = self._registry.failed.get(bound.policy.plugin)
-            raise LookupError(f"not usable: {reason}" if reason else "not installed")
+            raise NotInstalled(f"not usable: {reason}" if reason else "not installed")
         instance = bound.plugin(self._config(bound.plugin, bound.policy.config), bound.info)
         if implementations and implementations[0].hook == "start":
             _callable(instance, implementations[0])(self._worker)
@@ -136,13 +142,13 @@ class InstanceCache:
             key = plugin.name, orjson.dumps(config)
         except orjson.JSONEncodeError:  # settings made by a program, not read from a file
             return plugin.Config.model_validate(resolve_all(config))
+        if b'"$' in key[1]:  # what a reference stands for may change
+            return plugin.Config.model_validate(resolve_all(config))
         made = self._configs.get(key)
         if made is None:
-            made = plugin.Config.model_validate(resolve_all(config))
-            if b'"$' not in key[1]:  # what a reference stands for may change
-                if len(self._configs) >= _CONFIGS_MOST:
-                    self._configs.clear()
-                self._configs[key] = made
+            if len(self._configs) >= _CONFIGS_MOST:
+                self._configs.clear()
+            made = self._configs[key] = plugin.Config.model_validate(config)
         return made
 
     def _stop(self, bound: Bound) -> None:
@@ -165,9 +171,10 @@ class InstanceCache:
         used = [i for i in implementations if i.hook not in ("start", "stop") and i.hook not in bound.instance.unused]
         if bound.condition is not None and _needs_early_judgement(bound.policy, used):
             yield "limit", _RANK_JUDGE, _judge(bound.condition)
+        plain = bound.condition is None and bound.policy.enforce
         for implementation in used:
-            step = self._wrapped(bound, implementation.hook, _callable(bound.instance, implementation))
-            yield implementation.hook, implementation.rank, step
+            step = _callable(bound.instance, implementation)
+            yield implementation.hook, implementation.rank, step if plain else self._wrapped(bound, implementation.hook, step)
 
     def _wrapped(self, bound: Bound, hook: str, step: Step) -> Step:
         if not bound.policy.enforce and hook in _REFUSING:
@@ -187,6 +194,14 @@ def _judge(condition: Condition) -> Step:
         condition(exchange)
 
     return judge
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in one line, without the settings: pydantic would quote them, secrets included."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'config'}: {each['msg']}" for each in found)
+    return str(error) if isinstance(error, NotInstalled | Unresolved) else f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _same_instance(earlier: Policy, policy: Policy) -> bool:

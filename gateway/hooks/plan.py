@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from gateway.hooks.instances import Bound, InstanceCache, Layer, Step, shadow_note
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 #: Plans of a consumer on a route that are kept; making one again costs some ten microseconds.
 PERSONAL_MOST = 16_384
-#: Routes between two calls of ``pause``, about a millisecond.
-SLICE = 64
+#: Seconds between two calls of ``pause``, looked at after each route.
+SLICE_S = 0.002
 
 
 class Chain:
@@ -41,9 +42,11 @@ class Chain:
         self.bound = bound
         enabled = enabled_only(bound)
         #: a plugin could not be set up; tried again with the next snapshot
-        self.broken = any(policy.error for policy in bound)
+        self.broken = False
         found: dict[str, list[tuple[int, Step]]] = {}
         for policy in enabled:
+            if policy.error:
+                self.broken = True
             for hook, rank, step in policy.steps:
                 found.setdefault(hook, []).append((rank, step))
         for steps in found.values():
@@ -198,7 +201,8 @@ class Planner:
             bases[name] = self._chain(merged, widest, old.bases.get(name) if old else None)
         plans: dict[str, Plan] = {}
         changed: list[str] = []
-        for count, (name, route) in enumerate(snapshot.routes.items(), 1):
+        since = perf_counter()
+        for name, route in snapshot.routes.items():
             before = old.get(name) if old else None
             base = bases.get(route.api, widest)
             if before is not None and before.route is route and before.base is base and not before.chain.broken:
@@ -212,8 +216,9 @@ class Planner:
                 plan = plans[name] = self._plan(route, chain, base, before)
                 if plan is not before:
                     changed.append(name)
-            if pause is not None and count % SLICE == 0:
+            if pause is not None and perf_counter() - since > SLICE_S:
                 pause()
+                since = perf_counter()
         return Plans(plans, unrouted, bases, layers, changed, snapshot.consumers)
 
     def adopt(self, plans: Plans) -> None:

@@ -327,3 +327,10 @@ class TestConsumers:
         kept = [plan.for_consumer(consumer) for consumer in consumers]
         assert plan.for_consumer(consumers[-1]) is kept[-1]
         assert plan.for_consumer(consumers[0]) is not kept[0]
+
+
+def test_says_why_a_policy_is_broken_without_quoting_its_settings(events, caplog):
+    plan = events.load(snapshot([policy("badge", config={"header": 5, "secret_word": "hush"})]))["r"]
+    detail = run(plan.authenticate, exchange()).detail
+    assert "header: Input should be a valid string; secret_word: Extra inputs are not permitted" in detail
+    assert "hush" not in detail + caplog.text
