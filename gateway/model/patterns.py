@@ -27,6 +27,8 @@ from gateway.model.regex import compile_regex, literal_prefix
 Kind = Literal["prefix", "exact", "template", "regex"]
 _CAPTURE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(\.\.\.)?\}")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
+#: Nothing to normalise, and no segment that begins with a dot: nearly every path, and a tenth of the cost.
+_PLAIN = re.compile(r"(?:/(?!\.)[A-Za-z0-9._~!$&'()*+,;=:@{}-]*)+")
 #: What a segment is worth: the lower, the more specific. Patterns are compared segment by segment, from the left.
 LITERAL, REGEX, CAPTURE, REST, OPEN = range(5)
 
@@ -134,6 +136,8 @@ def groups_of(found: re.Match[str]) -> dict[str, str]:
 
 def _normal(path: str) -> str:
     """Return a path as requests have it once it is normalised, braces kept. Raises ValueError on what none of them can have."""
+    if _PLAIN.fullmatch(path):
+        return path
     if not path.startswith("/"):
         raise ValueError("a path begins with /, =/ or ~")
     if "?" in path:
@@ -153,7 +157,7 @@ def _normal_part(part: str) -> str:
     return normal
 
 
-@lru_cache(4096)
+@lru_cache(32768)
 def parse_path(text: str) -> PathPattern:
     """Read a path pattern; the same text gives the same object."""
     return PathPattern(text)
