@@ -14,8 +14,11 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Everything, for programs.")
 def list_plugins(as_json: bool) -> None:
     """List installed plugins and balancers; exit with 1 when one of them is not usable."""
+    import logging
+
     from gateway.hooks.manager import load_plugins
 
+    logging.getLogger("gateway").addHandler(logging.NullHandler())  # what failed is listed below
     registry = load_plugins()
     catalogue = registry.catalogue()
     if as_json:

@@ -169,7 +169,8 @@ def load_plugins() -> Registry:
             reason = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {_one_line(error)}"
             key = point.name if point.name not in registry.failed else f"{point.name} of {distribution}"
             registry.failed[key] = f"{distribution} {version}: {reason}"
-            _log.warning("plugin %s of %s %s is not usable: %s", point.name, distribution, version, reason, exc_info=error)
+            _log.warning("plugin %s of %s %s is not usable: %s", point.name, distribution, version, reason)
+            _log.info("how plugin %s failed", point.name, exc_info=error)
     return registry
 
 
