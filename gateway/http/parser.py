@@ -209,21 +209,26 @@ class RequestParser(MessageParser):
 class ResponseParser(MessageParser):
     """The responses of one backend connection: ``begin`` with the request's method, then ``feed``."""
 
-    __slots__ = ("_method", "interims", "response")
+    __slots__ = ("_method", "_upgrade", "interims", "response")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._method = ""
+        self._upgrade = True
         self._state = DONE
         #: 1xx responses, in order; the caller takes them away
         self.interims: list[Http1Response] = []
         self.response: Http1Response | None = None
 
-    def begin(self, method: str) -> None:
-        """Expect the response to a request. Raises ProtocolError when the backend has already sent something."""
+    def begin(self, method: str, upgrade: bool = True) -> None:
+        """Expect the response to a request; without ``upgrade`` a 101 is an error.
+
+        Raises ProtocolError when the connection is not free: something is unread, or was sent unasked.
+        """
         if self.leftover or self._state != DONE:
             raise ProtocolError("the connection is not between two responses", status=502, code="bad_response")
         self._method = method
+        self._upgrade = upgrade
         self.response = None
         self._state = IDLE
 
@@ -288,6 +293,8 @@ class ResponseParser(MessageParser):
         headers = Headers(fields, index)
         method = self._method
         tunnel = status == 101 or (method == "CONNECT" and 200 <= status < 300)
+        if status == 101 and not (self._upgrade and b"upgrade" in index):
+            raise ProtocolError("a 101 that nobody asked for, or to no protocol", code="bad_response")
         if tunnel and status != 101:  # RFC 9112, section 6.3: these mean nothing here
             headers.discard(b"content-length")
             headers.discard(b"transfer-encoding")
