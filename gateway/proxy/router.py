@@ -249,7 +249,7 @@ class Router:
             return Reject(405, "method_not_allowed", f"{request.method} {request.host}{request.path}", [("Allow", ", ".join(methods))])
         first, slash, rest = request.path[1:].partition("/")
         for rule in self._rules_by_path_version(request.host):
-            if rule.pattern.captured(slash + rest or "/") is not None:
+            if not rule.has_version(first) and rule.pattern.captured(slash + rest or "/") is not None:
                 return Reject(404, "unknown_version", f"API {rule.api_name} has no version {first}")
         return Reject(404, "no_route", f"{request.method} {request.host}{request.path}")
 

@@ -85,6 +85,11 @@ class Rule:
             path = path[len(self.strip) :] or "/"
         return self.pattern.captured(path) is not None
 
+    def has_version(self, version: str) -> bool:
+        """Whether this rule's API has a version of this name."""
+        choice = choice_of(self.entry.api) if self.entry.api is not None else None
+        return choice is not None and version in choice.names
+
     def is_gone(self, version: str | None) -> bool:
         """Whether this version is past its sunset."""
         gone_at = self.choice.gone_at(version or "") if self.choice is not None else self.gone_at

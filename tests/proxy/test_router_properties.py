@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.proxy.explain import explain
-from tests.proxy.routes import request, route, router
+from tests.proxy.routes import api, request, route, router
 
 SEGMENTS = ["a", "b", "c", "{x}", "{y}", "d%2F"]
 LITERALS = ["a", "b", "c", "", "d%2F", "é"]
@@ -130,6 +130,25 @@ def test_finds_what_trying_every_route_finds(made, asked):
         name, captures = best(made, exchange)
         assert compiled.find(exchange) == name
         assert exchange.captures == captures
+
+
+@settings(max_examples=150, deadline=None)
+@given(routes(), requests(), st.sampled_from(["path", "header", "query"]))
+def test_a_version_makes_no_other_difference(made, asked, by):
+    url, method, headers, client = asked
+    plain = request(url, method, headers, client)
+    name = router(*made).find(plain)
+    shop = api("shop", versioning={"by": by, "versions": [{"name": "v1"}, {"name": "v2"}]})
+    versioned = router(*(one.model_copy(update={"api": "shop"}) for one in made), apis=[shop])
+    host, slash, path = url.removeprefix("http://").partition("/")
+    url = {"path": f"http://{host}/v2{slash}{path}", "header": url, "query": f"{url}?X-API-Version=v2"}[by]
+    exchange = request(url, method, [*headers, ("X-API-Version", "v2")], client)
+    assert versioned.find(exchange) == name
+    assert exchange.captures == plain.captures
+    if name is not None:
+        assert (exchange.version, exchange.request.path) == ("v2", plain.request.path)
+    else:
+        assert versioned.refusal(exchange).code == router(*made).refusal(plain).code
 
 
 @settings(max_examples=100, deadline=None)
