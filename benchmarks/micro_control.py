@@ -4,7 +4,6 @@ Run ``python benchmarks/micro_control.py [ROUTES CONSUMERS]``. Times are CPU tim
 between two calls of ``pause``, which is how long a worker's loop would have stood still.
 """
 
-import gc
 import hashlib
 import sys
 import tempfile
@@ -121,13 +120,11 @@ def main(routes: int = 10_000, consumers: int = 100_000) -> None:
             store.write(path, first.document)
         watch.report(f"write the last good file ({path.stat().st_size / 1e6:.1f} MB)")
         with Stopwatch() as watch:
-            document = store.read(path, watch.pause)
-        watch.report("worker: read it")
-    del data, second
-    gc.collect()
-    with Stopwatch() as watch:
-        snapshot = load.load(document, watch.pause)
-    watch.report("worker: load it")
+            snapshot = store.use(path, lambda chunks: load.load_chunks(chunks, watch.pause))
+        watch.report("worker: read and load it")
+        with Stopwatch() as watch:
+            store.use(path, lambda chunks: load.load_chunks(chunks, watch.pause, snapshot))
+        watch.report("worker: the same again, all of it known")
     with Stopwatch() as watch:
         load.apply(snapshot, change, watch.pause)
     watch.report("worker: apply the delta")

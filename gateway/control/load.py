@@ -4,12 +4,13 @@ This runs beside traffic, in the loop that also serves it. So work is cut into s
 ``pause`` between them, and the garbage collector is kept out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from gateway.control.schema import KINDS
 from gateway.control.slices import Pause, Slices, uncollected
+from gateway.control.store import Chunk
 from gateway.model.consumer import Consumer
 from gateway.model.observe import Observe
 from gateway.model.policy import Policy
@@ -20,16 +21,50 @@ class Mismatch(ValueError):
     """A delta starts from another configuration than the one in force: the whole is needed."""
 
 
-class _Loader:
-    """Makes model objects, pausing in time, and takes what stayed the same from the snapshot that is known."""
+class Loader:
+    """Makes a snapshot of entries as they come, pausing in time, and takes what stayed the same from the snapshot that is known."""
 
-    def __init__(self, known: Snapshot, pause: Pause | None) -> None:
+    def __init__(self, pause: Pause | None = None, known: Snapshot | None = None) -> None:
+        #: to be called after every small step
         self.breathe = Slices(pause).breathe
-        self._known = known
+        self._known = Snapshot() if known is None else known
         #: many consumers are in the same groups
         self._groups: dict[tuple[str, ...], frozenset[str]] = {}
+        self._head: dict[str, Any] = {}
+        self._tables: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+        self._credentials: dict[str, dict[str, Holder]] = {}
+
+    def take(self, table: tuple[str, ...], entries: Mapping[str, Any]) -> None:
+        """Take in entries of a table of the document; ``()`` is the document's top. Consumers must come before credentials."""
+        match table:
+            case ():
+                self._head.update(entries)
+            case ("credentials",):
+                pass
+            case ("credentials", plugin):
+                old = self._known.credentials.get(plugin, {})
+                self._credentials.setdefault(plugin, {}).update(self.holders(entries, self._tables["consumers"], old))
+            case ("consumers",):
+                self._tables["consumers"].update(self.consumers(entries))
+            case (kind,) if kind in KINDS:
+                self._tables[kind].update(self.models(kind, entries))
+            case _:
+                raise ValueError(f"a document has no {'.'.join(table)}")
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot of everything taken in."""
+        head = self._head
+        return Snapshot(
+            revision=head["revision"],
+            digest=head["digest"],
+            policies=policies(head.get("policies", ())),
+            observe=Observe.model_validate(head.get("observe", {})),
+            credentials=self._credentials,
+            **self._tables,
+        )
 
     def models(self, kind: str, entries: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+        """Make the objects of one kind."""
         model, old = KINDS[kind], getattr(self._known, kind)
         found = {}
         for name, entry in entries.items():
@@ -40,6 +75,7 @@ class _Loader:
         return found
 
     def consumers(self, entries: Mapping[str, dict[str, Any]]) -> dict[str, Consumer]:
+        """Make light consumers."""
         old = self._known.consumers
         found = {}
         for name, entry in entries.items():
@@ -53,10 +89,13 @@ class _Loader:
             self.breathe()
         return found
 
-    def holders(self, entries: Mapping[str, list[Any]], consumers: Mapping[str, Consumer]) -> dict[str, Holder]:
+    def holders(self, entries: Mapping[str, list[Any]], consumers: Mapping[str, Consumer], old: Mapping[str, Holder]) -> dict[str, Holder]:
+        """Make what finds consumers by their credentials."""
         found = {}
         for key, (consumer, name, stored) in entries.items():
-            found[key] = (consumers[consumer], name, stored)
+            made = (consumers[consumer], name, stored)
+            known = old.get(key)
+            found[key] = known if known == made else made
             self.breathe()
         return found
 
@@ -71,20 +110,20 @@ def load(document: Mapping[str, Any], pause: Pause | None = None, known: Snapsho
 
     Objects that are the same in ``known`` are taken from there, so whoever compares identities sees only what differs.
     """
+    tables = {kind: document[kind] for kind in KINDS if kind in document}
+    head = {key: value for key, value in document.items() if key not in tables and key != "credentials"}
+    chunks: list[Chunk] = [((), head), *(((kind,), entries) for kind, entries in tables.items())]
+    chunks += [(("credentials", plugin), entries) for plugin, entries in document.get("credentials", {}).items()]
+    return load_chunks(chunks, pause, known)
+
+
+def load_chunks(chunks: Iterable[Chunk], pause: Pause | None = None, known: Snapshot | None = None) -> Snapshot:
+    """Make a snapshot of a document that comes in parts, so that it never exists as a whole."""
+    loader = Loader(pause, known)
     with uncollected():
-        loader = _Loader(Snapshot() if known is None else known, pause)
-        consumers = loader.consumers(document.get("consumers", {}))
-        parts = {kind: loader.models(kind, document.get(kind, {})) for kind in KINDS if kind != "consumers"}
-        credentials = {plugin: loader.holders(entries, consumers) for plugin, entries in document.get("credentials", {}).items()}
-        return Snapshot(
-            revision=document["revision"],
-            digest=document["digest"],
-            consumers=consumers,
-            credentials=credentials,
-            policies=policies(document.get("policies", ())),
-            observe=Observe.model_validate(document.get("observe", {})),
-            **parts,
-        )
+        for table, entries in chunks:
+            loader.take(table, entries)
+        return loader.snapshot()
 
 
 def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = None) -> Snapshot:
@@ -92,7 +131,7 @@ def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = No
     if delta["from"] != snapshot.digest:
         raise Mismatch(f"the delta changes {delta['from'] or 'nothing'}, in force is {snapshot.digest or 'nothing'}")
     with uncollected():
-        loader = _Loader(Snapshot(), pause)
+        loader = Loader(pause)
         changed: dict[str, Any] = {"revision": delta["revision"], "digest": delta["digest"]}
         for kind in KINDS:
             new, gone = delta.get("set", {}).get(kind, {}), delta.get("delete", {}).get(kind, ())
@@ -104,7 +143,7 @@ def apply(snapshot: Snapshot, delta: Mapping[str, Any], pause: Pause | None = No
             consumers = changed.get("consumers", snapshot.consumers)
             tables = dict(snapshot.credentials)
             for plugin, change in delta["credentials"].items():
-                made = loader.holders(change.get("set", {}), consumers)
+                made = loader.holders(change.get("set", {}), consumers, {})
                 tables[plugin] = _updated(tables.get(plugin, {}), made, change.get("delete", ()))
                 loader.breathe()
             changed["credentials"] = {plugin: table for plugin, table in tables.items() if table}

@@ -7,20 +7,23 @@ the place of the old one in one step, after it has reached the disk; the one bef
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import orjson
 
 from gateway.control.schema import WHOLES
-from gateway.control.slices import Pause, Slices, uncollected
+from gateway.control.slices import uncollected
 
 FORMAT = 1
 #: Entries on a line: some 20 µs to parse.
 _ENTRIES = 64
 _TAIL = b'"checksum":"'
+#: Where some entries belong (the names of the tables around them), and the entries.
+Chunk = tuple[tuple[str, ...], dict[str, Any]]
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -49,19 +52,24 @@ def write(path: Path, document: dict[str, Any]) -> None:
     _sync_directory(path.parent)
 
 
-def read(path: Path, pause: Pause | None = None) -> dict[str, Any]:
-    """Read the document, or the one before it when the file is damaged. Raises OSError or Damaged.
+def read(path: Path) -> dict[str, Any]:
+    """Read the document, or the one before it when the file is damaged. Raises OSError or Damaged."""
+    return use(path, _document)
 
-    ``pause`` is called whenever a slice of time is used up.
+
+def use(path: Path, take: Callable[[Iterator[Chunk]], T]) -> T:
+    """Return what ``take`` makes of the chunks of a file, or of the file before it when the last one is damaged.
+
+    That a file is damaged may show only after its last chunk, by an exception that ``take`` lets through. Raises OSError or Damaged.
     """
     try:
-        return _read(path, pause)
+        return take(_chunks(path))
     except Damaged as error:
         before = previous(path)
         if not before.exists():
             raise
         log.error("%s: %s; the one before it is used", path, error)
-        return _read(before, pause)
+        return take(_chunks(before))
 
 
 def previous(path: Path) -> Path:
@@ -92,40 +100,51 @@ def _table(key: str, entries: dict[str, Any], end: bytes = b"},\n") -> Iterator[
     yield end
 
 
-def _read(path: Path, pause: Pause | None) -> dict[str, Any]:
-    slices = Slices(pause)
-    document: dict[str, Any] = {}
-    open_tables = [document]
+def _chunks(path: Path) -> Iterator[Chunk]:
+    """Yield parts of the document as they stand in the file, then check that nothing was missing or different."""
+    table: tuple[str, ...] = ()
     checksum = blake2b(digest_size=16)
-    tail = b""
-    with uncollected(), open(path, "rb") as file:
+    tail, form = b"", None
+    with open(path, "rb") as file:
         for line in file:
             if line.startswith(_TAIL):
                 tail = line
                 break
             checksum.update(line)
-            _take(line, open_tables)
-            slices.breathe()
-    if tail != _TAIL + checksum.hexdigest().encode() + b'"}\n' or len(open_tables) != 1:
-        raise Damaged("the file is not as it was written")
-    if document.pop("format", None) != FORMAT:
+            content = line.rstrip(b",\n")
+            try:
+                if content == b"}":
+                    table = table[: len(table) - 1] if table else _damaged()
+                    continue
+                if content.endswith(b":{"):
+                    table = (*table, orjson.loads(content[:-2]))
+                    yield table, {}
+                    continue
+                entries = orjson.loads(content + b"}" if content.startswith(b"{") else b"{" + content + b"}")
+            except ValueError:
+                _damaged()
+            if not table:
+                form = entries.pop("format", form)
+            yield table, entries
+    if tail != _TAIL + checksum.hexdigest().encode() + b'"}\n' or table:
+        _damaged()
+    if form != FORMAT:
         raise Damaged(f"the file is not of format {FORMAT}")
+
+
+def _damaged() -> NoReturn:
+    raise Damaged("the file is not as it was written")
+
+
+def _document(chunks: Iterator[Chunk]) -> dict[str, Any]:
+    document: dict[str, Any] = {}
+    with uncollected():
+        for path, entries in chunks:
+            target = document
+            for name in path:
+                target = target.setdefault(name, {})
+            target.update(entries)
     return document
-
-
-def _take(line: bytes, open_tables: list[dict[str, Any]]) -> None:
-    content = line.rstrip(b",\n")
-    try:
-        if content == b"}":
-            open_tables.pop()
-        elif content.endswith(b":{"):
-            table: dict[str, Any] = {}
-            open_tables[-1][orjson.loads(content[:-2])] = table
-            open_tables.append(table)
-        else:
-            open_tables[-1].update(orjson.loads(content + b"}" if content.startswith(b"{") else b"{" + content + b"}"))
-    except (ValueError, IndexError) as error:
-        raise Damaged("the file is not as it was written") from error
 
 
 def _keep(path: Path) -> None:

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from gateway.control import store
-from gateway.control.load import Mismatch, apply, load
+from gateway.control.load import Mismatch, apply, load, load_chunks
 from gateway.control.slices import Pause
 from gateway.model.snapshot import Snapshot
 
@@ -42,7 +42,7 @@ class Watcher:
 
     def start(self, path: Path) -> bool:
         """Put the last good document of a file in force. Returns False, with the reason in the log, when there is none that works."""
-        return self._take(lambda: load(store.read(path, self._pause), self._pause, self.snapshot))
+        return self._take(lambda: store.use(path, lambda chunks: load_chunks(chunks, self._pause, self.snapshot)))
 
     def whole(self, message: Message) -> None:
         """Take a ``snapshot`` message: the document itself, or the ``path`` of a file that holds it.

@@ -5,6 +5,7 @@ import orjson
 import pytest
 
 from gateway.control import store
+from gateway.control.load import load, load_chunks
 from gateway.control.store import Damaged
 from tests.control.support import compiled, good
 
@@ -43,8 +44,20 @@ def test_strange_names_and_values_survive(path):
 def test_reads_in_slices(path):
     store.write(path, many(5000))
     pauses = []
-    store.read(path, lambda: pauses.append(1))
-    assert pauses
+    snapshot = store.use(path, lambda chunks: load_chunks(chunks, lambda: pauses.append(1)))
+    assert pauses and len(snapshot.consumers) == 5000
+
+
+def test_what_is_read_in_parts_is_the_same_snapshot(path):
+    document = many(300)
+    store.write(path, document)
+    made = store.use(path, load_chunks)
+    whole = load(document)
+    for kind in ("revision", "digest", "routes", "pools", "policies", "observe"):
+        assert getattr(made, kind) == getattr(whole, kind)
+    assert made.consumers.keys() == whole.consumers.keys()
+    assert made.credentials["key"].keys() == whole.credentials["key"].keys()
+    assert all(made.consumers[holder.name] is holder for holder, _, _ in made.credentials["key"].values())
 
 
 @pytest.mark.parametrize(
