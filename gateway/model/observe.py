@@ -1,5 +1,6 @@
 """What is recorded of the traffic: access log, metrics, traces, identifiers."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -37,12 +38,12 @@ LOG_FIELDS = {
     "trace_id": "W3C trace id",
     "revision": "revision of the configuration that the exchange ran under",
 }
-_DYNAMIC = ("header.", "response_header.", "note.")
+_DYNAMIC = re.compile(r"(header|response_header|note)\.[A-Za-z0-9_.-]+")
 
 
 def check_field(name: str) -> str:
     """Return the name of a field of the access log; raise ValueError when there is none."""
-    if name not in LOG_FIELDS and not any(name.startswith(kind) and len(name) > len(kind) for kind in _DYNAMIC):
+    if name not in LOG_FIELDS and not _DYNAMIC.fullmatch(name):
         raise ValueError(f"a field is one of {', '.join(LOG_FIELDS)}, or header.NAME, response_header.NAME, note.KEY")
     return name
 
