@@ -5,6 +5,7 @@ A change of certificates makes new contexts; connections that are open keep thei
 
 from __future__ import annotations
 
+import _ssl
 import logging
 import ssl
 from collections.abc import Callable, Mapping
@@ -43,20 +44,18 @@ class TlsStore:
                 if known is not None:
                     contexts[key] = known  # the one before is better than none
         self._contexts = contexts
-        chosen = _by_name([pair for pair in contexts.values()])
-        default = chosen("")
-        base = _bare(listener)
-        if default is None and contexts:
-            default = next(iter(contexts.values()))[1]
-        if default is not None:
-            base = default
+        chosen = _by_name(list(contexts.values()))
+        base = chosen("")
+        if base is None:  # nobody asked for by name: any certificate is better than a broken handshake
+            base = next(iter(contexts.values()))[1] if contexts else _bare(listener)
 
         def choose(connection: Any, name: str | None, _: ssl.SSLContext) -> None:
             found = chosen(name.lower()) if name else None
             if found is not None:
                 connection.context = found
 
-        base.sni_callback = choose  # type: ignore[assignment]
+        # gevent's own setter expects sockets of its own kind; ours are SSLObjects over memory, which OpenSSL's binding hands over as they are.
+        _ssl._SSLContext.sni_callback.__set__(base, choose)  # type: ignore[attr-defined]
         return base
 
 
