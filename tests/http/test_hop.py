@@ -9,7 +9,8 @@ def test_what_belongs_to_the_connection_is_removed_and_nothing_else():
     headers = Headers.of(
         [
             ("Host", "a"), ("Connection", "keep-alive, X-Mine"), ("X-Mine", "1"), ("x-mine", "2"), ("Keep-Alive", "timeout=5"),
-            ("TE", "trailers"), ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c"), ("HTTP2-Settings", "x"), ("Proxy-Connection", "close"), ("Proxy", "evil"),
+            ("TE", "trailers"),
+            ("Transfer-Encoding", "chunked"), ("Upgrade", "h2c"), ("HTTP2-Settings", "x"), ("Proxy-Connection", "close"), ("Proxy", "evil"),
             ("Proxy-Authorization", "Basic x"), ("Trailer", "X-Sum"), ("X-Other", "3"),
         ]
     )  # fmt: skip
