@@ -18,7 +18,7 @@ from gateway.testing_echo import Answer, Echo, Received
 if TYPE_CHECKING:
     from gateway.testing_balancers import candidates, check_balancer
     from gateway.testing_calls import LoneWorker, make_exchange, make_plugin, make_snapshot
-    from gateway.testing_gateway import NotRunning, Reply, RunningGateway, free_ports
+    from gateway.testing_gateway import NotRunning, Refused, Reply, RunningGateway, free_ports
 
 #: Imported when first used, so that a test run that needs none of them starts as fast as before.
 _LATER = {
@@ -29,12 +29,13 @@ _LATER = {
     "make_plugin": "gateway.testing_calls",
     "make_snapshot": "gateway.testing_calls",
     "NotRunning": "gateway.testing_gateway",
+    "Refused": "gateway.testing_gateway",
     "Reply": "gateway.testing_gateway",
     "RunningGateway": "gateway.testing_gateway",
     "free_ports": "gateway.testing_gateway",
 }
 __all__ = [
-    "Answer", "Echo", "LoneWorker", "NotRunning", "Received", "Reply", "RunningGateway", "candidates", "check_balancer",
+    "Answer", "Echo", "LoneWorker", "NotRunning", "Received", "Refused", "Reply", "RunningGateway", "candidates", "check_balancer",
     "free_ports", "make_exchange", "make_plugin", "make_snapshot",
 ]  # fmt: skip
 

@@ -27,6 +27,10 @@ class NotRunning(Exception):
     """The gateway did not start, or ended; the message has the end of its log."""
 
 
+class Refused(Exception):
+    """The gateway runs on with its old configuration; the message says what is wrong with the new one."""
+
+
 @dataclass
 class Reply:
     """A response, read to its end."""
@@ -89,11 +93,11 @@ class RunningGateway:
         return _request(self.management, "GET", target, None, None)
 
     def change(self, **pieces: Any) -> None:
-        """Replace top-level parts of the configuration and wait until every worker runs from it."""
-        before = self._digests()
+        """Replace top-level parts of the configuration and wait until every worker runs from it. Raises Refused."""
+        before = self._status()["digest"]
         self.configuration.update(pieces)
         self._write()
-        self._await(lambda: len(now := self._digests()) == 1 and now != before, "to apply the new configuration")
+        self._await(lambda: self._runs_another(before), "to apply the new configuration")
 
     def stop(self, timeout_s: float = 20) -> int:
         """End the gateway and everything it started; return its exit status."""
@@ -103,14 +107,18 @@ class RunningGateway:
             self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             pass
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)  # the group: a master that was killed leaves workers behind
-        except ProcessLookupError:
-            pass
+        _end_session(self.process.pid)  # a master that did not end, or was killed by a test, leaves workers and agent behind
         return self.process.wait(5)
 
-    def _digests(self) -> set[str]:
-        return {worker["digest"] for worker in self.manage("/status").json()["workers"]}
+    def _status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.manage("/status").json()
+        return found
+
+    def _runs_another(self, before: str) -> bool:
+        status = self._status()
+        if status["refused"]:
+            raise Refused(str(status["refused"]))
+        return status["digest"] != before and all(worker.get("digest") == status["digest"] for worker in status["workers"])
 
     def _write(self) -> None:
         fresh = self._file.with_suffix(".new")
@@ -139,6 +147,15 @@ def free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
+
+
+def _end_session(leader: int) -> None:
+    for entry in os.listdir("/proc"):
+        try:
+            if entry.isdigit() and os.getsid(int(entry)) == leader:
+                os.kill(int(entry), signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):  # it has ended meanwhile, or was never ours
+            pass
 
 
 def _request(address: str, method: str, target: str, content: bytes | None, headers: Mapping[str, str] | None) -> Reply:

@@ -1,6 +1,7 @@
 """The author's kit: echo, plain calls, and what a plugin's own tests look like with them."""
 
 import http.client
+import os
 import socket
 import threading
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from gateway.api import Consumer, Plugin, Reject, Response, hookimpl
 from gateway.hooks.manager import PluginError
-from gateway.testing import Answer, Echo, LoneWorker, make_exchange, make_plugin, make_snapshot
+from gateway.testing import Answer, Echo, LoneWorker, NotRunning, Refused, make_exchange, make_plugin, make_snapshot
 
 
 class Quota(Plugin):
@@ -130,3 +131,43 @@ class TestPlainCalls:
     def test_a_snapshot_is_compiled_from_configuration(self):
         snapshot = make_snapshot({"routes": [], "consumers": [{"name": "alice", "groups": ["gold"]}]}, Quota)
         assert snapshot.consumers["alice"].groups == frozenset({"gold"})
+
+
+class TestGateway:
+    def test_sends_everything_to_echo_unless_told_otherwise(self, run_gateway, echo):
+        gateway = run_gateway()
+        reply = gateway.post("/a?b=c", b"hello", {"X-A": "1"})
+        assert (reply.status, reply.json()["content"]) == (200, "hello")
+        assert (echo.last.method, echo.last.target, echo.last.headers.get("x-a")) == ("POST", "/a?b=c", "1")
+
+    def test_a_change_is_live_when_the_call_returns(self, run_gateway, start_echo):
+        gateway = run_gateway(workers=2)
+        second = start_echo()
+        gateway.change(pools=[{"name": "echo", "members": [{"address": second.address}]}])
+        for _ in range(10):
+            assert gateway.get("/").status == 200
+        assert len(second.requests) == 10
+
+    def test_says_why_a_change_is_refused_and_serves_on(self, run_gateway):
+        gateway = run_gateway()
+        with pytest.raises(Refused, match="colour"):
+            gateway.change(colour="red")
+        assert gateway.get("/").status == 200
+
+    def test_says_why_a_gateway_does_not_start(self, run_gateway):
+        with pytest.raises(NotRunning, match="colour"):
+            run_gateway(colour="red")
+
+    def test_nothing_is_left_when_it_stops(self, run_gateway):
+        gateway = run_gateway()
+        assert gateway.stop() == 0
+        with pytest.raises(OSError):
+            gateway.get("/")
+        assert not [pid for pid in os.listdir("/proc") if pid.isdigit() and session_of(int(pid)) == gateway.process.pid]
+
+
+def session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
