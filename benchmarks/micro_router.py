@@ -75,6 +75,11 @@ def main() -> None:
             assert (router.find(asked) is None) is (kind == "nothing found")
             costs.append(per_call(lambda router=router, asked=asked: router.find(asked)))  # type: ignore[misc]
         print(f"{kind:28}" + "".join(f"{cost:10.2f}" for cost in costs))
+    refusals = []
+    for size in SIZES:
+        router, asked = Router.build(entries("nothing found", size)), exchange("nothing found", 0)
+        refusals.append(per_call(lambda router=router, asked=asked: router.refusal(asked)))  # type: ignore[misc]
+    print(f"{'  and why':28}" + "".join(f"{cost:10.2f}" for cost in refusals))
     print(f"\n{'with 10,000 routes':28}{'build ms':>10}{'change ms':>10}{'at most':>10}")
     for kind in ("prefix", "exact host", "template"):
         made = list(entries(kind, 10_000))

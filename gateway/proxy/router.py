@@ -14,6 +14,7 @@ How it is fast: a dict from host to its tables, a dict of whole paths, a tree of
 the same node. A router never changes: ``updated`` makes a new one that shares every node the change did not touch.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -31,12 +32,14 @@ SLICE = 32
 class Router:
     """Immutable: built once, shared by all exchanges of a snapshot."""
 
-    __slots__ = ("_hosts", "_routes", "_chains")
+    __slots__ = ("_hosts", "_routes", "_versions", "_chains")
 
     def __init__(self) -> None:
         #: host pattern -> its rules; ``""`` is any host, ``.example.com`` is ``*.example.com``
         self._hosts: dict[str, Table] = {}
         self._routes: dict[str, tuple[Entry, Rules]] = {}
+        #: beginnings of paths that name a version -> how many rules have it
+        self._versions: Counter[str] = Counter()
         #: host -> (its tables from the most specific on, the highest priority in any of them); filled as hosts are seen
         self._chains: dict[str, tuple[tuple[Table, ...], int]] = {}
 
@@ -51,7 +54,7 @@ class Router:
     def updated(self, removed_names: Iterable[str], added: Iterable[Entry], pause: Callable[[], object] | None = None) -> "Router":
         """Return a router without these routes and with those; an added one replaces one of the same name."""
         router = Router()
-        router._hosts, router._routes = self._hosts.copy(), self._routes.copy()
+        router._hosts, router._routes, router._versions = self._hosts.copy(), self._routes.copy(), self._versions.copy()
         edit = object()
         for name in removed_names:
             router._remove(name, edit)
@@ -67,6 +70,8 @@ class Router:
         self._routes[entry.route.name] = entry, rules
         for rule in rules:
             self._table(rule, edit).add(rule, edit)
+            if rule.strip:
+                self._versions[rule.strip] += 1
 
     def _remove(self, name: str, edit: object) -> None:
         if name not in self._routes:
@@ -76,6 +81,10 @@ class Router:
             table.remove(rule, edit)
             if not table.size:
                 del self._hosts[rule.host.removeprefix("*")]
+            if rule.strip:
+                self._versions[rule.strip] -= 1
+                if not self._versions[rule.strip]:
+                    del self._versions[rule.strip]
 
     def _table(self, rule: Rule, edit: object) -> Table:
         key = rule.host.removeprefix("*")
@@ -212,23 +221,22 @@ class Router:
         self._chains[host] = chain
         return chain
 
-    def candidates(self, exchange: Exchange) -> Iterator[Rule]:
+    def candidates(self, host: str, path: str) -> Iterator[Rule]:
         """Yield the rules whose host and path fit, in order; conditions and versions are not looked at."""
-        request = exchange.request
         found: list[Rules] = []
-        for table in self._chain(request.host)[0]:
-            exact = table.exact.get(request.path)
+        for table in self._chain(host)[0]:
+            exact = table.exact.get(path)
             if exact is not None:
                 found.append(exact)
-            buckets(table.top, request.path.split("/"), 0, found)
+            buckets(table.top, path.split("/"), 0, found)
         for rule in sorted((rule for rules in found for rule in rules), key=lambda rule: rule.rank):
-            if rule.pattern.regex is None or rule.pattern.regex.search(_stripped(rule, request.path)):
+            if rule.pattern.regex is None or rule.pattern.regex.search(_stripped(rule, path)):
                 yield rule
 
     def allowed_methods(self, exchange: Exchange) -> tuple[str, ...]:
         """Return the methods that would have found a route, sorted; empty when the method is not what is wrong."""
         methods: set[str] = set()
-        for rule in self.candidates(exchange):
+        for rule in self.candidates(exchange.request.host, exchange.request.path):
             others = rule.conditions.test_others
             if others is None or others(exchange):
                 methods |= rule.conditions.methods
@@ -237,7 +245,7 @@ class Router:
     def refusal(self, exchange: Exchange) -> Reject:
         """Say why ``find`` returned ``None``: 404 ``no_route`` or ``unknown_version``, 410 ``version_sunset``, 405 with Allow."""
         request = exchange.request
-        for rule in self.candidates(exchange):
+        for rule in self.candidates(request.host, request.path):
             if (rule.test is not None and not rule.test(exchange)) or not self._fits(rule, exchange):
                 continue
             version = rule.version_of(exchange)
@@ -248,17 +256,11 @@ class Router:
         if methods:
             return Reject(405, "method_not_allowed", f"{request.method} {request.host}{request.path}", [("Allow", ", ".join(methods))])
         first, slash, rest = request.path[1:].partition("/")
-        for rule in self._rules_by_path_version(request.host):
-            if not rule.has_version(first) and rule.pattern.captured(slash + rest or "/") is not None:
-                return Reject(404, "unknown_version", f"API {rule.api_name} has no version {first}")
+        for version in self._versions:  # would it have been found under another version?
+            for rule in self.candidates(request.host, version + slash + rest):
+                if rule.strip == version and not rule.has_version(first):
+                    return Reject(404, "unknown_version", f"API {rule.api_name} has no version {first}")
         return Reject(404, "no_route", f"{request.method} {request.host}{request.path}")
-
-    def _rules_by_path_version(self, host: str) -> Iterator[Rule]:
-        hosts = {host, "", *(f"*{host[index:]}" for index, letter in enumerate(host) if letter == ".")}
-        for _, rules in self._routes.values():
-            for rule in rules:
-                if rule.strip and rule.host in hosts:
-                    yield rule
 
     def entries(self) -> Iterator[tuple[Entry, Rules]]:
         """Yield every route with its rules; a route that is switched off has none."""

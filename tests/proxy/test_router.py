@@ -3,7 +3,7 @@ import random
 import pytest
 
 from gateway.proxy.router import Router
-from tests.proxy.routes import entry, found, request, route, router
+from tests.proxy.routes import api, entry, found, request, route, router
 
 
 @pytest.mark.parametrize(
@@ -225,6 +225,16 @@ def test_updates_in_any_order_end_in_the_router_that_a_build_makes():
         assert [found(made, url) for url in urls] == [found(built, url) for url in urls]
     empty = made.updated(list(wanted), [])
     assert not empty._hosts
+
+
+def test_the_versions_of_removed_routes_are_forgotten():
+    shop = api("shop", versioning={"versions": [{"name": "v1"}]})
+    made = router(route("a", "/a", api="shop"), route("b", "/b", api="shop"), apis=[shop])
+    asked = request("/v9/a")
+    assert made.refusal(asked).code == "unknown_version"
+    assert made.updated(["b"], []).refusal(asked).code == "unknown_version"
+    assert made.updated(["a"], []).refusal(asked).code == "no_route"
+    assert made.updated(["a", "b"], []).refusal(asked).code == "no_route"
 
 
 def test_an_update_shares_what_it_does_not_touch():
