@@ -4,6 +4,7 @@ import re
 
 from gateway.http.errors import ProtocolError
 from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader
+from gateway.http.guards import remember
 from gateway.http.headers import Headers
 
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -28,18 +29,22 @@ FORBIDDEN_TRAILERS = frozenset(
     }
 )  # fmt: skip
 
+#: Size lines seen before, those without extensions. Servers send few different ones, and a flood of tiny chunks is cheaper to take.
+_sizes: dict[bytes | None, int] = {}
+
 _AT_SIZE, _IN_DATA, _AT_DATA_END, _IN_TRAILERS = range(4)
 
 
 class ChunkReader:
     """Takes the octets of one chunked message; what it finds goes to the caller's ``Inflow``."""
 
-    __slots__ = ("_fields", "_held", "_left", "_overhead", "_step")
+    __slots__ = ("_checked", "_fields", "_held", "_left", "_overhead", "_step")
 
     def __init__(self, fields: FieldReader) -> None:
         self._fields = fields
         self._step = _AT_SIZE
-        self._held = b""
+        self._held = b""  # of an unfinished line or block
+        self._checked = 0  # octets of unfinished trailers that were looked at
         self._left = 0
         self._overhead = 0
 
@@ -72,9 +77,16 @@ class ChunkReader:
                     if size - at >= _LONGEST_LINE:
                         raise ProtocolError("a chunk size line is too long", code="bad_chunk")
                     break
-                self._left = self._size_of(data[at : end + 1])
-                self._step = _IN_DATA if self._left else _IN_TRAILERS
+                line = data[at : end + 1]
+                left = _sizes.get(line) or self._size_of(line)
                 at = end + 1
+                end = at + left
+                if left and data.startswith(b"\r\n", end):  # all of it is here
+                    pieces.append(data[at:end])
+                    at = end + 2
+                else:
+                    self._left = left
+                    self._step = _IN_DATA if left else _IN_TRAILERS
             elif data.startswith(b"\r\n", at):
                 return None, data[at + 2 :]
             else:
@@ -87,22 +99,28 @@ class ChunkReader:
         return None
 
     def _size_of(self, line: bytes) -> int:
+        """Read a chunk size line that is not among the remembered ones."""
         match = _SIZE.fullmatch(line, 0, len(line) - 2)
         if match is None or not line.endswith(b"\r\n"):
             raise ProtocolError(f"{line[:60]!r} is no chunk size", code="bad_chunk")
         size = int(match[1], 16)
         if size > _LARGEST:
             raise ProtocolError("a chunk size is too large", code="bad_chunk")
-        self._overhead = max(0, self._overhead + len(line) - 16 - 2 * size)
-        if self._overhead > _MOST_OVERHEAD:
-            raise ProtocolError("too many octets of chunk extensions", code="bad_chunk")
+        if b";" in line:
+            self._overhead = max(0, self._overhead + len(line) - 16 - 2 * size)
+            if self._overhead > _MOST_OVERHEAD:
+                raise ProtocolError("too many octets of chunk extensions", code="bad_chunk")
+        elif size:
+            remember(_sizes, line, size)
         return size
 
     def _check_unfinished(self, block: bytes) -> None:
-        if FORBIDDEN_OCTETS.search(block[:MOST_TRAILER_BYTES]):
+        # one octet back, because a CR is judged by what follows it
+        if FORBIDDEN_OCTETS.search(block[:MOST_TRAILER_BYTES], max(0, self._checked - 1)):
             raise ProtocolError("a trailer has a bare CR, a bare LF or a control character", code="bad_trailer")
         if len(block) >= MOST_TRAILER_BYTES:
             raise ProtocolError("the trailers are too large", status=431, code="trailers_too_large")
+        self._checked = len(block)
 
     def _trailers(self, block: bytes) -> Headers:
         try:

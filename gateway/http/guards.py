@@ -19,6 +19,7 @@ _PLAIN_REQUEST_LINE = re.compile(
 _REQUEST_LINE_BEGUN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?: (?:[\x21-\x7e]+(?: (?:[\x21-\x7e]+\r?)?)?)?)?|\r?")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([\t\x20-\x7e\x80-\xff]*))?")
 _STATUS_LINE_BEGUN = re.compile(rb"(?:[HTP/0-9. ]{0,13}|HTTP/1\.[01] [1-5][0-9][0-9](?: [\t\x20-\x7e\x80-\xff]*)?)\r?")
+_LOOKED_AT = 256
 _MOST_DIGITS = 18  # less than 2 ** 63
 _ZERO = 0x30
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -90,8 +91,9 @@ def request_line(line: bytes, most: int) -> RequestLine:
 
 
 def check_request_line_begun(line: bytes, most: int) -> None:
-    """Refuse a beginning that no request line has. Raises ProtocolError."""
-    if not _REQUEST_LINE_BEGUN.fullmatch(line[:most]):
+    """Refuse a beginning that no request line has, at once or when it is too long. Raises ProtocolError."""
+    # looking at every octet again for every octet that comes would be an attack
+    if not _REQUEST_LINE_BEGUN.fullmatch(line[: most if len(line) > most else _LOOKED_AT]):
         raise ProtocolError(f"{line[:80]!r} begins no request line", code="bad_request_line")
     if len(line) > most + 1:  # the last may be the CR of the line end
         raise ProtocolError("the request line is too long", status=414, code="uri_too_long")
@@ -108,8 +110,8 @@ def status_line(line: bytes, most: int) -> StatusLine:
 
 
 def check_status_line_begun(line: bytes, most: int) -> None:
-    """Refuse a beginning that no status line has. Raises ProtocolError."""
-    if len(line) > most + 1 or not _STATUS_LINE_BEGUN.fullmatch(line):
+    """Refuse a beginning that no status line has, at once or when it is too long. Raises ProtocolError."""
+    if len(line) > most + 1 or not _STATUS_LINE_BEGUN.fullmatch(line[: most if len(line) > most else _LOOKED_AT]):
         raise ProtocolError(f"{line[:80]!r} begins no status line", code="bad_status_line")
 
 
