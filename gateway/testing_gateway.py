@@ -92,9 +92,19 @@ class RunningGateway:
         """Ask the management address, such as ``/status`` or ``/metrics``."""
         return _request(self.management, "GET", target, None, None)
 
+    def status(self) -> dict[str, Any]:
+        """Return what the management address knows of the node."""
+        found: dict[str, Any] = self.manage("/status").json()
+        return found
+
+    def wait_for(self, condition: Callable[[dict[str, Any]], object], what: str = "to be in the expected state") -> dict[str, Any]:
+        """Wait until the status fits and return it."""
+        self._await(lambda: bool(condition(self.status())), what)
+        return self.status()
+
     def change(self, **pieces: Any) -> None:
         """Replace top-level parts of the configuration and wait until every worker runs from it. Raises Refused."""
-        before = self._status()["digest"]
+        before = self.status()["digest"]
         self.configuration.update(pieces)
         self._write()
         self._await(lambda: self._runs_another(before), "to apply the new configuration")
@@ -110,12 +120,8 @@ class RunningGateway:
         _end_session(self.process.pid)  # a master that did not end, or was killed by a test, leaves workers and agent behind
         return self.process.wait(5)
 
-    def _status(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.manage("/status").json()
-        return found
-
     def _runs_another(self, before: str) -> bool:
-        status = self._status()
+        status = self.status()
         if status["refused"]:
             raise Refused(str(status["refused"]))
         return status["digest"] != before and all(worker.get("digest") == status["digest"] for worker in status["workers"])

@@ -23,7 +23,7 @@ def test_the_distribution_installs_is_listed_and_passes_its_own_tests(tmp_path):
     installed = run(sys.executable, "-m", "pip", "install", "-q", *offline, tmp_path / "new", env={**os.environ})
     assert installed.returncode == 0, installed.stderr
 
-    env = {**os.environ, "PYTHONPATH": str(site)}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])])}
     listed = run(sys.executable, "-m", "gateway", "plugin", "list", env=env, cwd=tmp_path)
     assert "user_agent" in listed.stdout
     assert "[authorize, transform_request; gateway-user-agent 0.1.0]" in listed.stdout
