@@ -56,7 +56,7 @@ class AccessLogSettings(Settings):
     """One JSON line per exchange."""
 
     enabled: bool = Field(True, description="Write an access log")
-    path: str = Field("-", min_length=1, description="File or named pipe; - = standard output")
+    path: str | None = Field(None, min_length=1, description="File or named pipe; - = standard output; none = as the gateway was started")
     fields: tuple[LogField, ...] = Field(
         (
             "time", "id", "client", "listener", "method", "host", "path", "status", "bytes_in", "bytes_out",

@@ -21,10 +21,12 @@ class AccessLog:
     ``max_waiting`` lines new ones are dropped and counted. Nothing here waits or raises.
     """
 
-    def __init__(self, settings: AccessLogSettings) -> None:
+    def __init__(self, settings: AccessLogSettings, path: str = "-") -> None:
+        """``path`` is where the lines go when the settings name no place."""
         #: lines dropped because they could not be written
         self.dropped = 0
         self._settings = settings
+        self._default = path
         self._format = compile_line(settings.fields)
         self._lines: list[bytes] = []
         #: octets that the sink has not taken yet
@@ -61,7 +63,7 @@ class AccessLog:
         octets = self._rest + b"".join(lines)
         try:
             if self._sink is None:
-                self._sink = Sink(self._settings.path)
+                self._sink = Sink(self._settings.path or self._default)
             self._rest = octets[self._sink.write(octets) :]
             self._trouble = ""
         except OSError as error:
