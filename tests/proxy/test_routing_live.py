@@ -45,14 +45,12 @@ def test_backends_see_the_path_and_host_that_the_route_says(gateway, echo):
     assert echo.last.headers.get_all("Host") == ["backend.test"]
 
 
-def test_clients_are_told_the_end_of_a_version(gateway):
+def test_clients_are_told_the_end_of_a_version_and_why_nothing_was_found(gateway, echo):
     reply = gateway.get("/v1/orders")
     assert reply.headers.get("Deprecation") == "@1709164800"
     assert reply.headers.get("Sunset") == "Tue, 01 Jan 2999 23:59:59 GMT"
     assert gateway.get("/v2/orders").headers.get("Sunset") is None
-
-
-def test_clients_are_told_why_nothing_was_found(gateway, echo):
+    echo.requests.clear()
     for method, target, status, code in [
         ("GET", "/nowhere", 404, "no_route"),
         ("POST", "/users/7", 405, "method_not_allowed"),
