@@ -258,7 +258,11 @@ class Planner:
             if len(self._personal) >= PERSONAL_MOST:
                 del self._personal[next(iter(self._personal))]
             self._personal[key] = found
-        found.target, found.series = plan.target, plan.series
+        found.target = plan.target
+        if found.series is None:
+            found.series = plan.series
+        elif plan.series is None:  # the first exchange of the route had this consumer: all may count in the same place
+            plan.series = found.series
         return found
 
     def _make_personal(self, plan: Plan, consumer: Consumer) -> Plan:

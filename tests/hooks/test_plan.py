@@ -306,6 +306,14 @@ class TestConsumers:
         plan.target = "moved"
         assert plan.for_consumer(alice).target == "moved"
 
+    def test_what_is_counted_is_counted_in_one_place(self, events):
+        plan = events.load(snapshot([note("a")]))["r"]
+        alice, bob = (Consumer(name, policies=(note("c"),)) for name in ("alice", "bob"))
+        series = plan.for_consumer(alice).series = object()
+        assert plan.for_consumer(alice).series is series
+        assert plan.series is series
+        assert plan.for_consumer(bob).series is series
+
     def test_an_unchanged_consumer_keeps_its_instances_over_snapshots(self, events):
         alice = Consumer("alice", policies=(note("c"),))
         first = snapshot([note("a")], consumers={"alice": alice})

@@ -72,6 +72,9 @@ def test_in_shadow_mode_nothing_is_refused(run_gateway, echo):
     assert [gateway.get("/").status for _ in range(3)] == [200] * 3
     assert gateway.get("/", {"X-API-Key": "wrong-key-0000"}).status == 200
     assert "RateLimit" not in gateway.get("/").headers
+    counted = gateway.manage("/metrics").content.decode()
+    assert 'gateway_shadow_refusals_total{plugin="key_auth",policy="gateway/key_auth"} 5' in counted
+    assert 'gateway_shadow_refusals_total{plugin="rate_limit",policy="gateway/rate_limit"} 4' in counted
 
 
 def test_a_broken_plugin_is_named_and_costs_nothing_but_its_own_policies(run_gateway, broken_plugin):
