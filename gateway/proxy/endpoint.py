@@ -21,7 +21,7 @@ class Endpoint:
 
     __slots__ = (
         "member", "address", "weight", "in_flight", "latency", "failures", "idle", "epoch",
-        "healthy", "ejected_until", "ejections", "returned", "available", "leaving", "timeline",
+        "healthy", "ejected_until", "ejected_because", "ejections", "returned", "available", "leaving", "timeline",
     )  # fmt: skip
 
     def __init__(self, member: Member) -> None:
@@ -42,6 +42,7 @@ class Endpoint:
         self.healthy = True
         #: end of the ejection, on the monotonic clock; ``0.0`` = not ejected
         self.ejected_until = 0.0
+        self.ejected_because = ""
         #: ejections that count towards the length of the next one
         self.ejections = 0
         #: when the last ejection ended

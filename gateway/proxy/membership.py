@@ -66,7 +66,7 @@ class Membership:
             reason = f"{endpoint.failures} failures in a row, the last: {code}"
             outliers.eject(endpoint, until, reason)
             self._rebuild()
-            self.notify({"type": "ejected", "pool": self.pool.name, "address": endpoint.address, "until": until, "reason": reason})
+            self.notify(self._frame(endpoint))
 
     # -- what others know ----------------------------------------------------------------------------------------------------------
 
@@ -103,6 +103,14 @@ class Membership:
         if endpoint is not None:
             self.outliers.restore(endpoint, self._clock(), reason)
             self._rebuild()
+
+    def ejections(self) -> list[dict[str, Any]]:
+        """Return the ejections in force as frames, for an agent that has just come."""
+        return [self._frame(endpoint) for endpoint in self.outliers.ejected.values()]
+
+    def _frame(self, endpoint: Endpoint) -> dict[str, Any]:
+        about = {"address": endpoint.address, "until": endpoint.ejected_until, "reason": endpoint.ejected_because}
+        return {"type": "ejected", "pool": self.pool.name, **about}
 
     def _end_ejections(self, now: float) -> None:
         due = self.outliers.due(now)

@@ -68,6 +68,7 @@ class Outliers:
     def eject(self, endpoint: Endpoint, until: float, reason: str) -> None:
         """Take the endpoint out until then (monotonic clock)."""
         endpoint.ejected_until = until
+        endpoint.ejected_because = reason
         endpoint.ejections = min(endpoint.ejections + 1, LONGEST)
         endpoint.failures = 0
         endpoint.note("ejected", reason)

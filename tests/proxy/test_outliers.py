@@ -39,6 +39,9 @@ def test_failures_in_a_row_eject_a_member():
     reason = "3 failures in a row, the last: connect_timeout"
     assert pool.frames == [{"type": "ejected", "pool": "users", "address": "a:1", "until": pool.clock.now + 30, "reason": reason}]
     assert pool.endpoints["a:1"].timeline[-1][1:] == ("ejected", reason)
+    assert pool.ejections() == pool.frames, "for an agent that comes later"
+    pool.recovered("a:1")
+    assert pool.ejections() == []
 
 
 def test_a_success_in_between_starts_the_count_again():
