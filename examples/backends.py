@@ -19,6 +19,7 @@ class Sample(BaseHTTPRequestHandler):
     """Answers one request."""
 
     protocol_version = "HTTP/1.1"  # so that connections are kept
+    disable_nagle_algorithm = True  # head and content are written apart; the second must not wait for an acknowledgement
     server: "Backend"
 
     def do_GET(self) -> None:

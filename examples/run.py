@@ -13,18 +13,21 @@ from types import FrameType
 
 HERE = Path(__file__).parent
 BACKENDS = ("127.0.0.1:9001", "127.0.0.1:9002")
+#: What to try, and what it shows.
+STEPS = (
+    ("curl -i http://{listen}/hello", "a backend answers; ask again, and another one may"),
+    ("curl -i http://{listen}/users/1", "401: this route wants to know who calls"),
+    ("curl -i http://{listen}/users/1 -H 'X-API-Key: alice-secret'", "200, and how many more requests may come"),
+    ("for i in 1 2 3 4 5 6; do curl -si http://{listen}/users/1 -H 'X-API-Key: bob-secret' | head -1; done", "the sixth is too many: 429"),
+    ("curl -s http://{listen}/dashboard/1", "one answer made of two backend requests"),
+    ("curl -N http://{listen}/events", "a stream, event by event"),
+    ("curl -s http://{management}/status", "what the gateway knows about itself"),
+    ("curl -s http://{management}/metrics", "the same for Prometheus"),
+)
 GUIDE = """
 The gateway is at http://{listen}, in front of two sample backends. Try, in another terminal:
 
-  curl -i http://{listen}/hello                                      a backend answers; ask again, and another one may
-  curl -i http://{listen}/users/1                                    401: this route wants to know who calls
-  curl -i http://{listen}/users/1 -H 'X-API-Key: alice-secret'       200, with the caller told to the backend
-  for i in 1 2 3 4 5 6; do curl -si http://{listen}/users/1 -H 'X-API-Key: bob-secret' | head -1; done
-                                                                     the sixth within ten seconds is a 429
-  curl -s http://{listen}/dashboard/1                                one answer made of two backend requests
-  curl -N http://{listen}/events                                     a stream, event by event
-  curl -s http://{management}/status                                 what the gateway knows about itself
-  curl -s http://{management}/metrics                                the same for Prometheus
+{steps}
 
 Change {configuration} and save it: the gateway takes it over while it runs.
 Ctrl-C stops everything.
@@ -77,6 +80,12 @@ def configuration(given: argparse.Namespace, backends: tuple[str, ...]) -> Path:
     return Path(copy)
 
 
+def guide(given: argparse.Namespace, path: Path) -> str:
+    """Return what to try, at the addresses in use."""
+    steps = "\n".join(f"  {command}\n      {shows}" for command, shows in STEPS)
+    return GUIDE.replace("{steps}", steps).format(listen=given.listen, management=given.management, configuration=path)
+
+
 def wait_until_ready(gateway: subprocess.Popen[bytes], management: str) -> bool:
     """Return whether the gateway takes requests; False when it ended instead."""
     while gateway.poll() is None:
@@ -112,7 +121,7 @@ def main() -> int:
         gateway = subprocess.Popen(command, start_new_session=True)
         started.append(gateway)
         if wait_until_ready(gateway, given.management):
-            print(GUIDE.format(listen=given.listen, management=given.management, configuration=path), flush=True)
+            print(guide(given, path), flush=True)
         return gateway.wait()
     except Stop:
         print("Stopping.", flush=True)
