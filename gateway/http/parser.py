@@ -87,7 +87,8 @@ class RequestParser(MessageParser):
     def feed(self, data: bytes) -> None:
         """Take octets from the client. Raises ProtocolError, again and again once it did.
 
-        An error in the head of a request that follows complete ones is kept back (see ``waiting``), so that those are answered.
+        An error behind requests that are complete is kept back (see ``waiting``), so that those are answered. A request is not in
+        ``heads`` when its content turns out to be broken before anybody took it.
         """
         try:
             if not self._state and data.find(b"\r\n\r\n") == len(data) - 4 >= 0 and data[0] != 13:
@@ -96,7 +97,10 @@ class RequestParser(MessageParser):
                 self._feed(data)
                 self._delivered = False
         except ProtocolError as error:
-            late = self._state == IDLE and (self._delivered or self.heads)
+            heads = self.heads
+            if heads and (inflow := heads[-1].inflow) is not None and not inflow.complete:
+                heads.pop()
+            late = heads or self._delivered
             self._delivered = False
             self._fail(error)
             if not late:
@@ -162,6 +166,9 @@ class RequestParser(MessageParser):
         authority = line[5]
         if authority is not None:
             guards.check_same_host(authority, line[6], named)
+            if named is None:  # HTTP/1.0: backends are told what the target said
+                index[b"host"] = authority.text
+                fields.append((b"Host", authority.text))
             named = authority
         length, chunked, inflow = None, False, None
         if b"content-length" in index or b"transfer-encoding" in index:
@@ -209,12 +216,13 @@ class RequestParser(MessageParser):
 class ResponseParser(MessageParser):
     """The responses of one backend connection: ``begin`` with the request's method, then ``feed``."""
 
-    __slots__ = ("_method", "_upgrade", "interims", "response")
+    __slots__ = ("_interims", "_method", "_upgrade", "interims", "response")
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._method = ""
         self._upgrade = True
+        self._interims = 0
         self._state = DONE
         #: 1xx responses, in order; the caller takes them away
         self.interims: list[Http1Response] = []
@@ -229,6 +237,9 @@ class ResponseParser(MessageParser):
             raise ProtocolError("the connection is not between two responses", status=502, code="bad_response")
         self._method = method
         self._upgrade = upgrade
+        if self._interims:
+            self._interims = 0
+            self.interims = []
         self.response = None
         self._state = IDLE
 
@@ -317,7 +328,8 @@ class ResponseParser(MessageParser):
         inflow = Inflow(length, not content)
         response = Http1Response(status, reason, headers, version, inflow, chunked, keep_alive)
         if status < 200 and status != 101:
-            if len(self.interims) >= _MOST_INTERIMS:
+            self._interims += 1
+            if self._interims > _MOST_INTERIMS:
                 raise ProtocolError("too many interim responses", code="bad_response")
             self.interims.append(response)
             return

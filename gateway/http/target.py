@@ -34,6 +34,11 @@ class Authority(NamedTuple):
     host: str
     port: int | None
 
+    @property
+    def text(self) -> bytes:
+        """As ``Host`` says it."""
+        return (self.host if self.port is None else f"{self.host}:{self.port}").encode("ascii")
+
 
 #: path and query in normal form; the authority in absolute and authority form; the scheme in absolute form
 Target = tuple[str, str, Authority | None, str]

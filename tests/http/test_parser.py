@@ -122,6 +122,8 @@ def test_an_error_behind_whole_requests_waits_until_they_are_answered():
     parser.feed(GET + POST + b"hello" + b"G\0T / HTTP/1.1\r\n\r\n")
     assert [request.method for request in parser.heads] == ["GET", "POST"]
     assert parser.waiting
+    parser.feed(b"")
+    parser.heads.clear()
     with pytest.raises(ProtocolError):
         parser.feed(b"")
 
@@ -140,9 +142,33 @@ def test_an_error_behind_content_does_not_break_the_request_it_belongs_to():
 def test_an_error_in_content_is_raised_at_once():
     parser = client()
     parser.feed(b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello")
+    request = parser.heads.popleft()
     with pytest.raises(ProtocolError):
         parser.feed(b"!")
-    assert not parser.heads[0].inflow.complete
+    assert not request.inflow.complete
+
+
+def test_a_request_whose_content_is_broken_is_never_seen_but_those_before_it_are():
+    parser = client()
+    broken = b"POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello!"
+    with pytest.raises(ProtocolError):
+        parser.feed(broken)
+    assert not parser.heads
+    parser = client()
+    parser.feed(GET + broken)
+    assert [request.method for request in parser.heads] == ["GET"]
+    assert parser.waiting
+    parser.heads.clear()
+    with pytest.raises(ProtocolError):
+        parser.feed(b"")
+
+
+def test_a_target_with_a_host_makes_up_for_a_missing_one():
+    parser = client()
+    parser.feed(b"GET https://a.example:443/x HTTP/1.0\r\n\r\n")
+    (request,) = parser.heads
+    assert (request.host, request.headers.fields) == ("a.example", [(b"Host", b"a.example:443")])
+    assert request.headers.get("host") == "a.example:443"
 
 
 def test_an_upgrade_that_is_ignored_goes_on_with_what_followed():
@@ -255,6 +281,14 @@ def test_the_end_of_the_connection_ends_only_responses_without_length():
         with pytest.raises(ProtocolError) as caught:
             parser.eof()
         assert (caught.value.status, caught.value.code) == (502, "incomplete_response")
+
+
+def test_interims_are_limited_even_when_they_are_taken_away():
+    parser = backend()
+    with pytest.raises(ProtocolError):
+        for _ in range(100):
+            parser.feed(b"HTTP/1.1 102 Processing\r\n\r\n")
+            parser.interims.clear()
 
 
 def test_a_switch_that_was_not_asked_for_is_refused():
