@@ -58,7 +58,7 @@ class Metrics:
         self.values[self.at(family, *labels)] += by
 
     def _make(self, name: Name, family: Family) -> int:
-        name = (name[0], *[label[:_LABEL_MOST] for label in name[1:]])
+        name = (name[0], *[label[:_LABEL_MOST].replace("\0", " ") for label in name[1:]])
         at = self._series.get(name)
         if at is not None:
             return at
