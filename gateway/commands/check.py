@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from gateway.control.problems import Problem
+    from gateway.hooks.manager import Registry
 
 
 @click.command(name="check")
@@ -20,18 +22,19 @@ def command(file: str, as_json: bool, strict: bool) -> None:
 
     Plugins are checked as installed here; nothing is started and nothing is changed.
     """
-    from gateway.control.problems import ConfigErrors
+    from gateway.control.problems import ConfigErrors, Problem
     from gateway.control.source import compile_file
-    from gateway.hooks.manager import load_plugins
 
+    registry = installed()
     errors: list[Problem] = []
     summary = ""
     try:
-        compiled = compile_file(file, load_plugins())
+        compiled = compile_file(file, registry)
         warnings = compiled.warnings
         summary = ", ".join(_counted(kind, len(entries)) for kind, entries in compiled.document.items() if kind in _SINGULAR and entries)
     except ConfigErrors as found:
         errors, warnings = found.problems, found.warnings
+    warnings = [*warnings, *(Problem("", f"plugin {name!r} is installed but not usable: {why}") for name, why in registry.failed.items())]
     if as_json:
         import orjson
 
@@ -46,6 +49,14 @@ def command(file: str, as_json: bool, strict: bool) -> None:
             click.echo(click.style(f"{file} is in order", fg="green") + (f": {summary}" if summary else ""))
     if errors or (strict and warnings):
         raise SystemExit(1)
+
+
+def installed() -> Registry:
+    """Return the installed plugins. What is wrong with some of them is shown with the result, not logged with a traceback."""
+    from gateway.hooks.manager import load_plugins
+
+    logging.getLogger("gateway").addHandler(logging.NullHandler())
+    return load_plugins()
 
 
 def show(problems: Iterable[Problem], word: str, colour: str) -> None:

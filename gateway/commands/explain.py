@@ -36,15 +36,14 @@ def command(
 
     Nothing is sent. Exits with 1 when no route takes the request.
     """
-    from gateway.commands.check import show
+    from gateway.commands.check import installed, show
     from gateway.control.problems import ConfigErrors
     from gateway.control.source import compile_file
-    from gateway.hooks.manager import load_plugins
     from gateway.http.errors import GatewayError
     from gateway.proxy.explain import exchange_for, explain
     from gateway.proxy.router import Entry, Router
 
-    registry = load_plugins()
+    registry = installed()
     try:
         snapshot = compile_file(config, registry, lenient=True).snapshot
     except ConfigErrors as found:

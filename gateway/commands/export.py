@@ -11,15 +11,14 @@ def command(file: str, form: str) -> None:
 
     References to secrets stay as they are. Secrets that are written out become $redacted, which no gateway accepts: put references there.
     """
-    from gateway.commands.check import show
+    from gateway.commands.check import installed, show
     from gateway.control import yamlfile
     from gateway.control.compile import compile_config
     from gateway.control.export import normalised
     from gateway.control.problems import ConfigErrors
     from gateway.control.source import read_source
-    from gateway.hooks.manager import load_plugins
 
-    registry = load_plugins()
+    registry = installed()
     try:
         source = read_source(file)
         try:

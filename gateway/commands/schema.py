@@ -17,7 +17,7 @@ def command(markdown: bool) -> None:
         return
     import orjson
 
+    from gateway.commands.check import installed
     from gateway.control.jsonschema import config_schema
-    from gateway.hooks.manager import load_plugins
 
-    click.echo(orjson.dumps(config_schema(load_plugins()), option=orjson.OPT_INDENT_2))
+    click.echo(orjson.dumps(config_schema(installed()), option=orjson.OPT_INDENT_2))

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 
@@ -109,6 +110,29 @@ def test_says_where_a_text_stops_being_yaml(file, text, line):
 def test_says_so_when_there_is_no_such_file(tmp_path):
     done = gateway("check", tmp_path / "none.yaml")
     assert (done.status, done.lines[0]) == (1, f"{tmp_path}/none.yaml: error: cannot be read: No such file or directory")
+
+
+@pytest.fixture
+def broken_plugin(tmp_path):
+    """A distribution whose plugin cannot be imported, as an environment that finds it."""
+    information = tmp_path / "site" / "gateway_maths-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: gateway-maths\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[gateway.plugins]\nmaths = gateway_maths:Maths\n")
+    (tmp_path / "site" / "gateway_maths.py").write_text("import no_such_numbers\n")
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+
+
+def test_says_which_plugin_is_broken_and_why(file, broken_plugin):
+    why = "gateway-maths 1.0: ModuleNotFoundError: No module named 'no_such_numbers'"
+    path = file(GOOD)
+    done = gateway("check", path, env=broken_plugin)
+    assert (done.status, done.errors) == (0, "")
+    assert done.lines[0] == f"warning: plugin 'maths' is installed but not usable: {why}"
+    used = file(GOOD + "policies: [{plugin: maths}]\n")
+    done = gateway("check", used, env=broken_plugin)
+    assert (done.status, done.errors) == (1, "")
+    assert done.lines[0] == f"{used}:6:13: error: policies[0].plugin: plugin 'maths' is broken: {why}"
 
 
 def test_needs_neither_gevent_nor_gunicorn(file):
