@@ -23,8 +23,7 @@ def main() -> None:
     arguments = orjson.loads(sys.argv[1])
     settings = NodeSettings.model_validate(arguments["settings"])
     log_to(settings.log_file, settings.log_level)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # log files that were moved away are noticed without being told
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that goes away takes the master with it, and the master us
     arena = Arena(fd=arguments["arena"])
     agent = Agent(settings, Board(arena))
     if arguments["management"] >= 0:

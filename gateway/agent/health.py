@@ -5,6 +5,7 @@ send requests to a member that was down a second ago.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gateway.agent.checks import Checker
 from gateway.agent.frames import Message
 from gateway.agent.state import read_json, replace
 from gateway.control.load import load
+from gateway.model.pool import Pool
 
 Verdicts = dict[str, dict[str, dict[str, Any]]]
 
@@ -27,16 +29,22 @@ class NodeHealth:
         self._path = path
         self._broadcast = broadcast
         self._inherited: Verdicts = read_json(path)
+        self._documents: Mapping[str, Any] = {}
+        self._pools: Mapping[str, Pool] = {}
         self._checked: set[tuple[str, str]] = set()
         #: (pool, address) -> the ejection in force
         self._ejected: dict[tuple[str, str], Message] = {}
 
-    def configure(self, pools: dict[str, Any]) -> None:
-        """Check the members of these pools (as documents) from now on."""
-        made = load({"revision": 0, "digest": "", "pools": pools}).pools
-        self._checked = {(name, member.address) for name, pool in made.items() if pool.health.active for member in pool.members}
-        self.checker.configure(made)
-        self._ejected = {key: message for key, message in self._ejected.items() if key[0] in made}
+    def configure(self, pools: Mapping[str, Any]) -> None:
+        """Check the members of these pools (as documents) from now on. Only what is checked and has changed is looked into."""
+        wanted = {name: entry for name, entry in pools.items() if entry.get("health", {}).get("active") is not None}
+        changed = {name: entry for name, entry in wanted.items() if self._documents.get(name) != entry}
+        made = load({"revision": 0, "digest": "", "pools": changed}).pools
+        self._pools = {name: made.get(name) or self._pools[name] for name in wanted}
+        self._documents = wanted
+        self._checked = {(name, member.address) for name, pool in self._pools.items() for member in pool.members}
+        self.checker.configure(self._pools)
+        self._ejected = {key: message for key, message in self._ejected.items() if key[0] in pools}
 
     def verdicts(self) -> Verdicts:
         """Return the verdicts of this agent, and those of its predecessor that it has not come to itself yet."""

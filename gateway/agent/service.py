@@ -71,7 +71,6 @@ class Agent:
 
     def _watch(self) -> None:
         self._start_compiler()
-        self._bound = _addresses(self.configuration.listeners)
         self.hub.start()
         self.board.agent = os.getpid()
         while True:
@@ -121,7 +120,9 @@ class Agent:
             self.hub.broadcast(framed)
             log.info("revision %s is in force after %.0f ms", configuration.revision, configuration.took_ms)
         wanted = _addresses(configuration.listeners)
-        if self._bound is not None and wanted != self._bound:
+        if self._bound is None and configuration.digest:
+            self._bound = wanted
+        elif self._bound is not None and wanted != self._bound:
             log.info("listeners have changed: asking the master to reload")
             self._bound = wanted
             os.kill(self._master, signal.SIGHUP)

@@ -24,7 +24,7 @@ from gateway.agent.settings import NodeSettings
 from gateway.agent.state import StateDirectory
 from gateway.server.children import STOP_S, AgentKeeper
 from gateway.server.crew import Crew, Member, slots_for
-from gateway.server.renewal import Renewal
+from gateway.server.renewal import TAKEN, Renewal
 from gateway.shared.arena import Arena
 from gateway.shared.board import Board
 
@@ -68,7 +68,7 @@ class NodeArbiter(Arbiter):
         self.pid = os.getpid()
         self.state.write_pid()
         self.init_signals()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.SIGNALS)  # blocked while one program replaced the other
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)  # blocked while one program replaced the other
         self.log.info("Gateway master started (pid %s), %s workers, state in %s", self.pid, self.crew.count, self.state.path)
         for notice in self._notices:
             self.log.error("%s", notice)
@@ -95,10 +95,9 @@ class NodeArbiter(Arbiter):
         self.renewal.request(upgrade=True)
 
     def handle_usr1(self) -> None:
-        """Open log files anew."""
+        """Open log files anew. The agent sees by itself that its file was moved."""
         self.log.reopen_files()
         self._signal_workers(signal.SIGUSR1)
-        self.agent.signal(signal.SIGUSR1)
 
     def handle_ttin(self) -> None:
         """Add a worker."""
@@ -222,6 +221,7 @@ class NodeArbiter(Arbiter):
         """Let go, in a worker just forked, of what is the master's alone."""
         worker.cell.pid = os.getpid()
         os.close(self.lock)
+        self.renewal.let_go()
         if self.management is not None:
             self.management.close()
 

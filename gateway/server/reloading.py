@@ -44,6 +44,8 @@ class Reload:
         self.listeners: dict[str, Any] = {}
         #: when new workers must be ready (``time.monotonic()``)
         self.deadline = 0.0
+        #: when they all were; 0.0 = they are not
+        self.complete = 0.0
         self._state = state
         self._began = time.monotonic()
         self._at = datetime.now(UTC)

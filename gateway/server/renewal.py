@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: deaths of one index' new workers that make a reload pointless
 HOPELESS = 3
+#: how long a reload whose workers serve waits for the agent to follow, before it counts as done without it
+AGENT_S = 10.0
+#: signals that the master takes
+TAKEN = (*Arbiter.SIGNALS, signal.SIGCHLD)
 
 
 class Renewal:
@@ -52,6 +56,12 @@ class Renewal:
         """Close the master's share of the sockets."""
         for bound in self._bound.values():
             bound.close()
+
+    def let_go(self) -> None:
+        """In a new worker: close sockets that are on their way out, else they would stay open for as long as it lives."""
+        for bound in self._surplus:
+            for sock in bound.sockets:
+                sock.close()
 
     # -- steps ----------------------------------------------------------------------------------------------------------------------
 
@@ -104,7 +114,9 @@ class Renewal:
         elif reload.phase == "checking":
             reload.overdue()
         elif crew.complete():
-            self._done(reload)
+            reload.complete = reload.complete or now
+            if not self._arbiter.agent.unsettled or now - reload.complete > AGENT_S:
+                self._done(reload)
         elif max(crew.failures.values(), default=0) >= HOPELESS:
             self._take_back("new workers die as soon as they start")
         elif now > reload.deadline:
@@ -163,12 +175,11 @@ class Renewal:
             reload=reload.number,
         )
         arbiter.log.info("The program is replaced by the one installed now")
-        waiting = [*Arbiter.SIGNALS, signal.SIGCHLD]
-        signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
+        signal.pthread_sigmask(signal.SIG_BLOCK, TAKEN)
         try:
             os.execve(sys.executable, sys.orig_argv, handover.environment(os.environ))
         except OSError as error:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, waiting)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
             handover.revoke()
             self._failed(f"the program cannot be replaced: {error}")
 
