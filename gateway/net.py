@@ -40,11 +40,11 @@ _CONNECTING = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 __all__ = ["ClientGone", "Event", "TlsWire", "Timeout", "Wire", "connect", "sleep", "spawn", "start_sweeping"]
 
 
-class Timeout(Exception):  # noqa: N818 - the word users know
+class Timeout(Exception):
     """A wire's deadline passed while somebody waited on it."""
 
 
-class ClientGone(Exception):  # noqa: N818 - not an error of ours
+class ClientGone(Exception):
     """The client closed its connection before its response was complete."""
 
 
@@ -60,7 +60,10 @@ class Wire:
     is reading.
     """
 
-    __slots__ = ("sock", "fd", "deadline", "pending", "patience", "on_gone", "closed", "_hub", "_reader", "_writer", "_reading", "_writing", "_recv", "_send")
+    __slots__ = (
+        "sock", "fd", "deadline", "patience", "pending", "on_gone", "closed",
+        "_hub", "_reader", "_writer", "_reading", "_writing", "_recv", "_send",
+    )  # fmt: skip
 
     def __init__(self, sock: Any) -> None:
         sock.setblocking(False)
@@ -284,6 +287,7 @@ class TlsWire(Wire):
                 return
 
     def recv(self, size: int = HEAD_OCTETS) -> bytes:
+        """As ``Wire.recv``, decrypted."""
         while True:
             try:
                 return self.tls.read(size)
@@ -298,14 +302,17 @@ class TlsWire(Wire):
                 return b""
 
     def send(self, octets: bytes) -> None:
+        """As ``Wire.send``, encrypted."""
         self.tls.write(octets)
         self._flush()
 
     def wait_readable(self) -> None:
+        """As ``Wire.wait_readable``; what is decrypted already counts."""
         if not self.tls.pending() and not self._in.pending:
             super().wait_readable()
 
     def close(self) -> None:
+        """Say goodbye, so that the peer can tell a regular end from an attack, and close."""
         if not self.closed:
             try:
                 self.tls.unwrap()

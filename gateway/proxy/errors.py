@@ -23,4 +23,3 @@ def error_page(exchange: Exchange, status: int, code: str, headers: Headers | No
     fields.set("Cache-Control", "no-store")
     problem = {"title": TITLES.get(status, "Error"), "status": status, "code": code, "exchange": exchange.id}
     return Response(status, fields, orjson.dumps(problem))
-

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gateway.http.errors import GatewayError
 from gateway.http.message import Response
 from gateway.net import monotonic
-from gateway.proxy.upstream import UpstreamFailure, harmless
+from gateway.proxy.upstream import harmless
+from gateway.proxy.upstream_connection import UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan

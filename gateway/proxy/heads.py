@@ -56,7 +56,7 @@ def request_head(exchange: Exchange) -> bytes:
     body = request.body
     framing = b""
     if body is not None:
-        length = len(body) if type(body) is bytes else body.length
+        length = len(body) if isinstance(body, bytes) else body.length
         if length is not None:
             framing = b"Content-Length: %d\r\n" % length
         else:

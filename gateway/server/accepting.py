@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gevent.hub import get_hub
 from greenlet import greenlet
 
-from gateway.net import READ, TlsWire, Timeout, Wire, monotonic
+from gateway.net import READ, Timeout, TlsWire, Wire, monotonic
 from gateway.server.connection import ClientConnection
 from gateway.server.listening import peer_of
 from gateway.server.proxy_protocol import read_header
@@ -78,7 +78,7 @@ class Acceptor:
         try:
             sock = _socket.socket(fileno=fd)
             context = listening.tls
-            wire = Wire(sock) if context is None else TlsWire(sock, context, server_side=True)
+            wire: Wire = Wire(sock) if context is None else TlsWire(sock, context, server_side=True)
         except Exception:
             log.exception("listener %s: cannot take a connection", listening.name)
             return
@@ -89,7 +89,7 @@ class Acceptor:
                 wire.deadline = monotonic() + listening.limits.head_s
                 if listening.proxy_protocol and listening.announces(peer):
                     peer = read_header(wire) or peer
-                if context is not None:
+                if isinstance(wire, TlsWire):
                     wire.handshake()
             connection = ClientConnection(wire, listening, self._lifecycle, peer)
             listening.connections.add(connection)

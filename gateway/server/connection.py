@@ -22,11 +22,12 @@ from gateway.proxy.errors import error_page
 from gateway.proxy.forwarded import direct, relayed
 from gateway.proxy.heads import interim_head, response_head
 from gateway.proxy.tunnel import Tunnel
-from gateway.proxy.upstream import UpstreamBody
+from gateway.proxy.upstream_body import UpstreamBody
 from gateway.server.splice import SPLICE_LEAST, splice
 
 if TYPE_CHECKING:
     from gateway.http.headers import Headers
+    from gateway.http.message import Body
     from gateway.http.parser import Http1Request
     from gateway.proxy.lifecycle import Lifecycle
     from gateway.server.listening import Listening
@@ -154,17 +155,17 @@ class ClientConnection:
         wire, content, listening = self.wire, response.body, self.listening
         limits = listening.limits
         keep = request.keep_alive and not listening.draining and not (0 < limits.max_requests <= self.requests)
-        if type(content) is Tunnel:
+        if isinstance(content, Tunnel):
             self._tunnel(exchange, response, content)
             return False
-        if body is not None and not body.finished and not (type(content) is bytes and body.drainable):
+        if body is not None and not body.finished and not (isinstance(content, bytes) and body.drainable):
             keep = False
-        if type(content) is bytes:
+        if isinstance(content, bytes):
             exchange.bytes_out = length = len(content)
             head = response_head(exchange, response, length, keep, version=request.version)
             wire.send(head + content if length and request.method != "HEAD" else head)
         else:
-            keep = self._stream(exchange, request, response, keep)
+            keep = self._stream(exchange, request, response, content, keep)
         if keep and body is not None and not body.finished:
             keep = body.drain()
         if not keep:
@@ -173,8 +174,8 @@ class ClientConnection:
             self.parser.resume()  # the other protocol was not switched to, so what follows is HTTP
         return keep
 
-    def _stream(self, exchange: Exchange, request: Http1Request, response: Response, keep: bool) -> bool:
-        wire, content = self.wire, response.body
+    def _stream(self, exchange: Exchange, request: Http1Request, response: Response, content: Body, keep: bool) -> bool:
+        wire = self.wire
         length = content.length
         framed = length is None and request.version != "1.0"
         if length is None and not framed:
@@ -184,14 +185,16 @@ class ClientConnection:
             content.close()
             wire.send(head)
             return keep
-        plain = type(content) is UpstreamBody
         wire.on_gone = self._on_gone
         try:
-            octets = content.ready() if plain else b""
-            exchange.bytes_out = len(octets)
-            wire.send(head + (chunk(octets) if framed and octets else octets))
-            if plain and content.remaining >= SPLICE_LEAST and type(wire) is Wire and type(content.wire) is Wire:
-                exchange.bytes_out += splice(content, wire)
+            if isinstance(content, UpstreamBody):
+                octets = content.ready()  # so that a head and what came with it leave together
+                exchange.bytes_out = len(octets)
+                wire.send(head + (chunk(octets) if framed and octets else octets))
+                if content.remaining >= SPLICE_LEAST and type(wire) is Wire and type(content.wire) is Wire:
+                    exchange.bytes_out += splice(content, wire)
+            else:
+                wire.send(head)
             while True:
                 octets = content.read()
                 if not octets:
@@ -233,14 +236,19 @@ class ClientConnection:
         response = exchange.response = error_page(exchange, error.status, error.code, error.headers)
         try:
             self.wire.patience = LINGER_S
-            self.wire.send(response_head(exchange, response, len(response.body), False) + response.body)
+            self._respond_plainly(exchange, response)
             self.lifecycle.finish(exchange)
             self._linger(None)
         except (Timeout, OSError):
             pass
 
+    def _respond_plainly(self, exchange: Exchange, response: Response) -> None:
+        content = response.body
+        assert isinstance(content, bytes)
+        self.wire.send(response_head(exchange, response, len(content), False) + content)
+
     def _linger(self, body: RequestBody | None) -> None:
-        """Read away what the client still sends, for a moment: closing at once would reset the response it is reading (RFC 9112, section 9.6)."""
+        """Read away what the client still sends, for a moment: closing at once would reset the response (RFC 9112, section 9.6)."""
         wire = self.wire
         if body is None and not self.parser.in_head and not wire.pending:
             return
@@ -273,6 +281,7 @@ class RequestBody:
         self._awaited = request.expect_continue
 
     def read(self) -> bytes:
+        """Return the next octets, as ``Body.read``. Raises GatewayError 408 when the client is silent, ClientGone when it has left."""
         if self.finished:
             return b""
         inflow, wire, parser = self._inflow, self._connection.wire, self._connection.parser

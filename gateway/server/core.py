@@ -37,9 +37,7 @@ class Core:
 
     def __init__(self, registry: Registry, worker: Worker, recorder: Recorder, notify: Callable[[dict[str, Any]], object]) -> None:
         self.recorder = recorder
-        self.assembler = Assembler(
-            registry, worker, failed=recorder.plugin_failed, shadow_refused=recorder.shadow_refused, notify=notify
-        )
+        self.assembler = Assembler(registry, worker, failed=recorder.plugin_failed, shadow_refused=recorder.shadow_refused, notify=notify)
         #: serves 404 for everything until the first snapshot
         self.lifecycle = Lifecycle(self.assembler.assemble(Snapshot()), recorder)
         self.listenings: dict[str, Listening] = {}
@@ -130,4 +128,3 @@ class Core:
             timer.stop()
         self.assembler.planner.release_all()
         self.recorder.close()
-

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gateway.net import Timeout, Wire, monotonic
 
 if TYPE_CHECKING:
-    from gateway.proxy.upstream import UpstreamBody
+    from gateway.proxy.upstream_body import UpstreamBody
 
 #: below this a pipe costs more than it saves
 SPLICE_LEAST = 65536
@@ -86,5 +86,3 @@ def _pipe() -> tuple[int, int]:
     except OSError:
         pass  # over the user's pipe quota: it works at the default size too
     return reader, writer
-
-

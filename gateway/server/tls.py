@@ -18,6 +18,8 @@ from gateway.proxy.upstream_tls import load_pair
 log = logging.getLogger("gateway.tls")
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+#: OpenSSL's binding itself: gevent's setter expects sockets of its own kind, and ours are SSLObjects over memory.
+_SNI_CALLBACK: Any = vars(_ssl._SSLContext)["sni_callback"]
 #: RFC 9325, section 4.2: forward secrecy and authenticated encryption only; TLS 1.3 brings its own
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -54,8 +56,7 @@ class TlsStore:
             if found is not None:
                 connection.context = found
 
-        # gevent's own setter expects sockets of its own kind; ours are SSLObjects over memory, which OpenSSL's binding hands over as they are.
-        _ssl._SSLContext.sni_callback.__set__(base, choose)  # type: ignore[attr-defined]
+        _SNI_CALLBACK.__set__(base, choose)
         return base
 
 
