@@ -42,6 +42,13 @@ def test_removes_all_of_a_name_and_nothing_when_absent(headers):
     assert list(headers) == [("X-One", "1"), ("X-Two", "2")]
 
 
+def test_drops_many_names_at_once(headers):
+    headers.discard_all(frozenset({b"accept", b"x-two", b"x-none"}))
+    assert list(headers) == [("X-One", "1")]
+    headers.discard_all(frozenset({b"x-none"}))
+    assert len(headers) == 1
+
+
 def test_a_copy_changes_alone(headers):
     headers.copy().remove("Accept")
     assert headers.get("Accept") == "a, b"

@@ -63,8 +63,7 @@ class KeyAuth(Plugin):
         self._identity = config.identity
         #: the usual case, made quick: a key in a header of its own is hidden, and is nowhere else
         self._only_header = None if config.scheme or config.query or config.cookie or not config.hide else self._header
-        #: identity headers of a consumer, and the names of those it has no value for
-        self._ready: dict[tuple[Consumer, str], tuple[list[Any], list[bytes]]] = {}
+        self._ready: dict[tuple[Consumer, str], list[Any]] = {}
 
     @classmethod
     def lookup(cls, credential: Any) -> tuple[str, dict[str, object] | None]:
@@ -98,15 +97,11 @@ class KeyAuth(Plugin):
             headers.discard(self._only_header)
         elif self.config.hide:
             self._hide(exchange)
-        if exchange.consumer is None or not self._identity:
-            for name in _SPOOFABLE:
-                headers.discard(name)
-            return
-        ready = self._ready.get((exchange.consumer, exchange.credential)) or self._prepare(exchange.consumer, exchange.credential)
-        for field in ready[0]:
-            headers.put(field)
-        for name in ready[1]:
-            headers.discard(name)
+        headers.discard_all(_SPOOFABLE)
+        if exchange.consumer is not None and self._identity:
+            holder = exchange.consumer, exchange.credential
+            for field in self._ready.get(holder) or self._prepare(*holder):
+                headers.put(field)
 
     def _key(self, exchange: Exchange) -> bytes | None:
         """Return the first key found, in the order header, query, cookie."""
@@ -146,19 +141,21 @@ class KeyAuth(Plugin):
         """Another scheme in the same header belongs to another method, or to the backend."""
         return (headers.octets(self._header or b"") or b"")[: len(self._scheme)].lower() == self._scheme
 
-    def _prepare(self, consumer: Consumer, credential: str) -> tuple[list[Any], list[bytes]]:
-        values = dict(zip(IDENTITY, (consumer.name, ",".join(sorted(consumer.groups)), credential), strict=True))
-        fields = [Headers.prepare(name, value) for name, value in values.items() if value]
+    def _prepare(self, consumer: Consumer, credential: str) -> list[Any]:
+        """Make the identity headers of a consumer, and keep them."""
+        values = zip(IDENTITY, (consumer.name, ",".join(sorted(consumer.groups)), credential), strict=True)
         if len(self._ready) >= _READY_MOST:
             self._ready.clear()
-        ready = self._ready[consumer, credential] = fields, [name.lower().encode() for name, value in values.items() if not value]
+        ready = self._ready[consumer, credential] = [Headers.prepare(name, value) for name, value in values if value]
         return ready
 
     def _refuse(self, code: str, detail: str) -> Reject:
         return Reject(401, code, detail, [("WWW-Authenticate", self.challenge)])
 
 
-_SPOOFABLE = tuple(name.lower().encode() for name in IDENTITY)
+_PARTS = (("consumer", "name"), ("consumer", "groups"), ("credential", "name"))
+#: The identity headers in every spelling that a CGI or WSGI program takes for them.
+_SPOOFABLE = frozenset(f"x{one}{what}{other}{of}".encode() for what, of in _PARTS for one in "-_" for other in "-_")
 
 
 def _digest(key: bytes) -> str:

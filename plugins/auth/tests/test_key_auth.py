@@ -129,11 +129,14 @@ class TestForwarding:
 
     @pytest.mark.parametrize("config", [{}, {"identity": False}])
     def test_removes_an_identity_that_the_client_made_up(self, config):
-        lies = {"X-Consumer-Name": "root", "x-consumer-groups": "admin", "X-Credential-Name": "x"}
-        assert (
-            not {"x-consumer-name", "x-consumer-groups", "x-credential-name"}
-            & forwarded(make_plugin(KeyAuth, config), headers=lies).headers.index.keys()
-        )
+        lies = {
+            "X-Consumer-Name": "root",
+            "x-consumer-groups": "admin",
+            "X-Credential-Name": "x",
+            "X_Consumer_Name": "root",
+            "x-credential_name": "x",
+        }
+        assert len(forwarded(make_plugin(KeyAuth, config), headers=lies).headers) == 0
         told = forwarded(make_plugin(KeyAuth, config), headers={**lies, "X-API-Key": KEY}, known=snapshot(groups=())).headers
         assert told.get("X-Consumer-Name") == (None if config else "alice")
         assert told.get("X-Consumer-Groups") is None
