@@ -346,6 +346,11 @@ def connect(address: str, timeout_s: float, tls: ssl.SSLContext | None = None, s
     try:
         sock.setblocking(False)
         error = sock.connect_ex(target)
+        while error == errno.EAGAIN and sock.family == _socket.AF_UNIX:  # its backlog is full, and nothing will tell when it is not
+            if monotonic() > deadline:
+                raise Timeout
+            sleep(0.01)
+            error = sock.connect_ex(target)
         if error and error not in _CONNECTING:
             raise OSError(error, os.strerror(error))
         wire: Wire = Wire(sock) if tls is None else TlsWire(sock, tls, server_side=False, server_name=server_name)

@@ -12,6 +12,7 @@ from gateway.proxy.upstream_connection import UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan
+    from gateway.hooks.plugin import Candidate
     from gateway.model.exchange import Exchange
     from gateway.proxy.target import Target
 
@@ -34,6 +35,7 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
         exchange.member = endpoint.member
         exchange.attempts = (*exchange.attempts, endpoint.address)
         if trace is not None:
+            trace.candidates((candidate, _seen(candidate, endpoint)) for candidate in pool.candidates)
             began = monotonic()
         try:
             response = upstream.fetch(exchange, endpoint, timeouts)
@@ -60,6 +62,17 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
             raise cause from None
         if isinstance(cause, Response) and not isinstance(cause.body, bytes):
             cause.body.close()
+
+
+def _seen(candidate: Candidate, chosen: Candidate) -> dict[str, Any]:
+    """Return what a balancer could go by, for a trace."""
+    return {
+        "weight": candidate.weight,
+        "in_flight": candidate.in_flight,
+        "latency_ms": round(candidate.latency * 1000, 3),
+        "failures": candidate.failures,
+        "chosen": candidate is chosen,
+    }
 
 
 def _switching(exchange: Exchange, target: Target) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from gateway.hooks.plan import Plan, Planner
+from gateway.hooks.plugin import PolicyInfo
 from gateway.model.snapshot import Snapshot
 from gateway.net import Event
 from gateway.proxy.balancers import balancer_builder
@@ -19,7 +20,7 @@ from gateway.proxy.upstream_tls import client_context
 
 if TYPE_CHECKING:
     from gateway.hooks.manager import Registry
-    from gateway.hooks.plugin import PolicyInfo, Worker
+    from gateway.hooks.plugin import Worker
     from gateway.model.route import Route
 
 log = logging.getLogger("gateway.live")
@@ -51,13 +52,16 @@ class Assembler:
         failed: Callable[[PolicyInfo, str], object],
         shadow_refused: Callable[[PolicyInfo], object],
         notify: Callable[[dict[str, Any]], object] = lambda frame: None,
+        connected: Callable[[str], object] = lambda pool: None,
     ) -> None:
         self.planner = Planner(registry, worker, failed, shadow_refused)
         #: by pool; reconfigured in place, so that a change of members touches no route
         self.upstreams: dict[str, Upstream] = {}
         self.live: Live | None = None
         self._build = balancer_builder(registry.balancers)
+        self._failed = failed
         self._notify = notify
+        self._connected = connected
 
     def assemble(self, snapshot: Snapshot, pause: Callable[[], object] | None = None) -> Live:
         """Return the snapshot made ready, and take it as the one in force. Raises when it cannot be: then nothing has changed."""
@@ -99,8 +103,17 @@ class Assembler:
             pool = snapshot.pools[name]
             upstream = self.upstreams.get(name)
             if upstream is None:
-                runtime = PoolRuntime(pool, self._build, Event, notify=self._notify)
-                self.upstreams[name] = Upstream(pool, runtime, context)
+                runtime = PoolRuntime(pool, self._build, Event, notify=self._notify, plugin_failed=self._choice_failed)
+                self.upstreams[name] = Upstream(pool, runtime, context, self._connected)
             else:
                 upstream.runtime.configure(pool, self._build)
                 upstream.configure(pool, context)
+
+    def _choice_failed(self, plugin: Any, error: Exception) -> None:
+        """A balancer, or a ``select_backend`` step, has raised."""
+        owner = getattr(getattr(plugin, "__self__", None), "policy", None)
+        if owner is None:
+            name = getattr(plugin, "name", type(plugin).__name__)
+            owner = PolicyInfo(name, name)
+        log.error("plugin %s failed in select_backend", owner.plugin, exc_info=error)
+        self._failed(owner, "select_backend")

@@ -8,6 +8,7 @@ whether the request may have been acted on.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway.http.errors import ProtocolError
@@ -34,10 +35,11 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 class Upstream:
     """How the members of a pool are spoken to. Connections live on the endpoints."""
 
-    __slots__ = ("name", "runtime", "timeouts", "retries", "_tls", "_server_name", "_idle_most", "_idle_s")
+    __slots__ = ("name", "runtime", "timeouts", "retries", "_tls", "_server_name", "_idle_most", "_idle_s", "_connected")
 
-    def __init__(self, pool: Pool, runtime: PoolRuntime, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, pool: Pool, runtime: PoolRuntime, tls: ssl.SSLContext | None, connected: Callable[[str], object]) -> None:
         self.name = pool.name
+        self._connected = connected
         self.runtime = runtime
         self.configure(pool, tls)
 
@@ -99,12 +101,14 @@ class Upstream:
         epoch = endpoint.epoch
         name = (self._server_name or address.rpartition(":")[0].strip("[]")) if self._tls is not None else None
         try:
-            return Connection(connect(address, timeouts.connect_s, self._tls, name), epoch)
+            wire = connect(address, timeouts.connect_s, self._tls, name)
         except Timeout:
             detail = f"{address}: no connection in {timeouts.connect_s:g} s"
             raise UpstreamFailure("connect_timeout", detail, status=504, acted=False) from None
         except OSError as error:
             raise UpstreamFailure("connect_failure", f"{address}: {error}", acted=False) from error
+        self._connected(self.name)
+        return Connection(wire, epoch)
 
     def _roundtrip(self, exchange: Exchange, connection: Connection, endpoint: Endpoint, timeouts: Timeouts) -> Response:
         wire, parser, request = connection.wire, connection.parser, exchange.request

@@ -89,7 +89,12 @@ class ProxyApplication(BaseApplication):
         raise AssertionError("the master ends by SystemExit")
 
     def _compile(self, state: StateDirectory) -> dict[str, Any]:
-        code = start_check(self.settings, strict=False).wait()
+        with start_check(self.settings, strict=False) as check:
+            try:
+                code = check.wait()
+            except BaseException:  # Ctrl-C reaches us, not the check
+                check.kill()
+                raise
         report = read_json(state.check)
         problems = [_line(problem) for problem in report.get("problems", [])] or [f"the compiler ended with {code}"]
         self.notices += [f"{plugin} is not usable: {reason}" for plugin, reason in report.get("failed_plugins", {}).items()]

@@ -31,16 +31,19 @@ class Companion:
 
     ``hello`` returns the fields of the first message of each connection (worker, pid, revision, digest, plugins,
     failed_plugins). ``handlers`` maps types of messages (snapshot, delta, health, ejected, recovered, report) to functions that run one
-    after the other, in order of arrival; they may wait. Types without a function are ignored.
+    after the other, in order of arrival; they may wait. Types without a function are ignored. ``greet`` may send more after ``hello``.
     """
 
-    def __init__(self, path: Path, hello: Callable[[], Message], handlers: Handlers, log: logging.Logger) -> None:
+    def __init__(
+        self, path: Path, hello: Callable[[], Message], handlers: Handlers, log: logging.Logger, greet: Callable[[], None] = lambda: None
+    ) -> None:
         self.path = path
         #: True while an agent listens
         self.connected = False
         #: messages dropped because there was no agent, or a slow one
         self.dropped = 0
         self._hello = hello
+        self._greet = greet
         self._handlers = handlers
         self._log = log
         self._outgoing: Queue[bytes] = Queue(QUEUE_MOST)
@@ -104,6 +107,7 @@ class Companion:
         self._outgoing = Queue(QUEUE_MOST)
         self.connected = True
         writer = gevent.spawn(self._write, sock, self._outgoing)
+        self._greet()
         try:
             while (message := frames.receive(sock)) is not None:
                 handler = self._handlers.get(message["type"])

@@ -37,7 +37,14 @@ class Core:
 
     def __init__(self, registry: Registry, worker: Worker, recorder: Recorder, notify: Callable[[dict[str, Any]], object]) -> None:
         self.recorder = recorder
-        self.assembler = Assembler(registry, worker, failed=recorder.plugin_failed, shadow_refused=recorder.shadow_refused, notify=notify)
+        self.assembler = Assembler(
+            registry,
+            worker,
+            failed=recorder.plugin_failed,
+            shadow_refused=recorder.shadow_refused,
+            notify=notify,
+            connected=recorder.connected,
+        )
         #: serves 404 for everything until the first snapshot
         self.lifecycle = Lifecycle(self.assembler.assemble(Snapshot()), recorder)
         self.listenings: dict[str, Listening] = {}

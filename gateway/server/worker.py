@@ -90,6 +90,7 @@ class ProxyWorker(gunicorn.workers.base.Worker):
                 "report": self._report,
             },
             logging.getLogger("gateway.companion"),
+            self._greet,
         )
         face = WorkerFace(self)
         self.recorder = Recorder(self.arena, self.slot, self.settings.access_log, self._send_trace)
@@ -160,11 +161,16 @@ class ProxyWorker(gunicorn.workers.base.Worker):
         self.companion.send("trace", **trace)
 
     def _health(self, message: Message) -> None:
+        upstreams = self.core.assembler.upstreams
         for name, members in message["pools"].items():
-            upstream = self.core.assembler.upstreams.get(name)
-            if upstream is not None:
-                for address, verdict in members.items():
-                    upstream.runtime.health(address, verdict["healthy"], verdict["reason"])
+            if name in upstreams:
+                upstreams[name].runtime.healths(members)
+
+    def _greet(self) -> None:
+        """Tell a new agent what it cannot know from anybody else: who is ejected here."""
+        for upstream in self.core.assembler.upstreams.values():
+            for frame in upstream.runtime.ejections():
+                self.companion.send(frame.pop("type"), **frame)
 
     def _ejected(self, message: Message) -> None:
         upstream = self.core.assembler.upstreams.get(message["pool"])
