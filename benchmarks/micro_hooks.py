@@ -1,6 +1,6 @@
 """What plans and the first plugins cost: 10,000 routes with three policies each compiled and changed; each hook called.
 
-Run ``python benchmarks/micro_hooks.py [ROUTES]``. Times are CPU times; of a call the best of many rounds. A slice is what
+Run ``python -m benchmarks.micro_hooks [ROUTES]``. Times are CPU times; of a call the best of many rounds. A slice is what
 is used between two calls of ``pause``, which is how long a worker's loop would have stood still.
 """
 
