@@ -11,6 +11,7 @@ the document with a warning, and workers refuse the exchanges that need it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,9 @@ class Compiled:
     warnings: list[Problem]
     #: files that the configuration refers to; when one changes, compile again
     files: frozenset[str]
-    registry: "Registry" = field(repr=False)
     units: dict[str, dict[str, Unit]] = field(repr=False)
+    #: what the verdicts depend on beside the objects: plugins, strictness, base directory
+    judged_with: tuple["Registry", bool, Path | None] = field(repr=False)
 
     @property
     def revision(self) -> int:
@@ -62,7 +64,7 @@ class Compiled:
 
     def numbered(self, revision: int) -> "Compiled":
         """Return the same configuration as another revision."""
-        return Compiled({**self.document, "revision": revision}, self.warnings, self.files, self.registry, self.units)
+        return Compiled({**self.document, "revision": revision}, self.warnings, self.files, self.units, self.judged_with)
 
 
 def compile_config(
@@ -84,12 +86,13 @@ def compile_config(
 
 
 def _compile(data: object, previous: Compiled | None, context: Context, revision: int | None) -> Compiled:
-    findings, registry = Findings(), context.registry
+    findings = Findings()
+    judged_with = (context.registry, context.lenient, context.references.base)
     if not isinstance(data, Mapping):
         findings.error((), "a configuration is a mapping that begins with `version: 1`")
         raise ConfigErrors(findings.errors)
     _check_root(data, findings)
-    reusable = previous.units if previous is not None and previous.registry is registry else {}
+    reusable = previous.units if previous is not None and previous.judged_with == judged_with else {}
     units = {kind: _units(kind, data.get(kind), reusable.get(kind, {}), findings, context) for kind in KINDS}
     wholes = {
         "policies": build_policies(data.get("policies"), findings.below("policies"), context),
@@ -108,7 +111,7 @@ def _compile(data: object, previous: Compiled | None, context: Context, revision
         before = previous.document if previous is not None else {"revision": 0, "digest": ""}
         revision = before["revision"] + (before["digest"] != document["digest"])
     document["revision"] = revision
-    return Compiled(document, sorted(findings.warnings, key=_order), context.references.files, registry, found)
+    return Compiled(document, sorted(findings.warnings, key=_order), context.references.files, found, judged_with)
 
 
 def _check_root(data: Mapping[Any, Any], findings: Findings) -> None:
@@ -129,8 +132,10 @@ def _units(kind: str, raw: Any, reusable: dict[str, Unit], findings: Findings, c
         findings.error((kind,), "should be a list")
         return []
     units: list[Unit | None] = []
+    # Certificates end by themselves: once a day each is looked at again.
+    today = datetime.now(UTC).toordinal() if kind == "certificates" else 0
     for index, item in enumerate(raw):
-        mark = mark_of(item)
+        mark = mark_of((today, item)) if today else mark_of(item)
         unit = reusable.get(name) if isinstance(item, dict) and isinstance(name := item.get("name"), str) else None
         if unit is None or unit.mark is None or unit.mark != mark or (unit.references and _moved(unit, context.references)):
             unit = build_unit(kind, item, mark, findings.below(kind, index), context)

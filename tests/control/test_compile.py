@@ -105,6 +105,14 @@ def test_judges_everything_anew_with_other_plugins():
     assert compiled(good(), first, registry=registry()).document["routes"]["users"] is not first.document["routes"]["users"]
 
 
+def test_what_a_node_may_keep_is_judged_anew_for_a_check():
+    broken = registry()
+    broken.failed["maths"] = "gateway-maths 1.0: ImportError"
+    data = route(policies=[{"plugin": "maths"}])
+    kept = compiled(data, registry=broken, lenient=True)
+    assert "routes[0].policies[0].plugin" in problems(data, registry=broken, previous=kept)
+
+
 def test_keeps_the_warnings_of_unchanged_objects_at_their_new_place():
     first = compiled(good(pools=[*GOOD["pools"], {"name": "empty"}]))
     assert [problem.path for problem in first.warnings] == ["pools[1].members"]

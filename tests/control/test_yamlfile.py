@@ -1,5 +1,7 @@
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.control import yamlfile
 from gateway.control.yamlfile import YamlErrors, parse, positions
@@ -109,3 +111,14 @@ def test_says_where_things_are_in_json_and_before_a_fault():
 def test_writes_text_that_both_versions_of_yaml_read_as_text(word):
     written = yamlfile.dump({"key": [word, {word or "x": 1}]})
     assert parse(written) == yaml.safe_load(written) == {"key": [word, {word or "x": 1}]}
+
+
+@given(st.text(alphabet=st.sampled_from("ab:-[]{}&*!|>'\"#%@`,? \n\t~<0.1é\x00\ufeff"), max_size=60))
+@settings(max_examples=300, deadline=None)
+def test_any_text_is_data_or_a_problem(text):
+    try:
+        data = parse(text)
+    except YamlErrors as error:
+        assert error.problems
+    else:
+        assert parse(yamlfile.dump(data)) == data
