@@ -49,8 +49,9 @@ class PathPattern:
             self.kind: Kind = "regex"
             self.regex = compile_regex(text[1:])
             prefix = literal_prefix(text[1:])
-            # only whole segments: in ``^/files/img-[0-9]+`` all that is certain are those before the last slash
-            self.segments: tuple[str | None, ...] = tuple(prefix.split("/")[:-1])
+            # only whole segments: in ``^/files/img-[0-9]+`` all that is certain are those before the last slash,
+            # and every path has the empty one before its first slash
+            self.segments: tuple[str | None, ...] = tuple(prefix.split("/")[:-1]) or ("",)
             self.literal = prefix[: max(prefix.rfind("/"), 0)]
             self.rank: tuple[int, ...] = (LITERAL,) * len(self.segments) + (REGEX, -len(prefix), -len(text))
             return

@@ -18,10 +18,20 @@ from gateway.testing import Answer
 from tests.proxy.pools import BUILTIN
 from tests.proxy.routes import request
 
+MADE = []
+
 
 def upstream(name, *addresses, kind=Upstream, **settings):
     pool = Pool.model_validate({"name": name, "members": [{"address": address} for address in addresses], **settings})
-    return kind(pool, PoolRuntime(pool, balancer_builder(BUILTIN), Event))
+    MADE.append(kind(pool, PoolRuntime(pool, balancer_builder(BUILTIN), Event)))
+    return MADE[-1]
+
+
+@pytest.fixture(autouse=True)
+def no_connection_is_left():
+    yield
+    while MADE:
+        MADE.pop().runtime.close()
 
 
 def composed(upstreams, parts, exchange=None, **settings):

@@ -80,7 +80,7 @@ def path_rank(pattern):
     if pattern.startswith("~"):
         literal = re.match(r"~\^((?:/[a-z]*)*)", pattern)
         literal = literal[1] if literal else ""
-        return ["0"] * (len(literal.split("/")) - 1) + ["1", -len(literal), -len(pattern)]
+        return ["0"] * max(1, len(literal.split("/")) - 1) + ["1", -len(literal), -len(pattern)]
     exact, parts = pattern.startswith("="), pattern.removeprefix("=").split("/")
     if parts == ["", ""] and not exact:
         return ["4"]
