@@ -6,14 +6,14 @@ and a request that one window refuses is not counted in the others. Refused requ
 """
 
 from math import ceil
-from time import time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from gateway.api import Exchange, Plugin, PolicyInfo, Reject, Settings, Worker, hookimpl
 from gateway_limits.callers import caller_by
-from gateway_limits.windows import Fixed, Rolling, State, Window
+from gateway_limits.counters import counter_of
+from gateway_limits.windows import Fixed, Rolling, Window
 
 By = Annotated[str, StringConstraints(pattern=r"^(consumer|credential|ip|route|all|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$")]
 
@@ -70,18 +70,15 @@ class RateLimit(Plugin):
     def __init__(self, config: Any, policy: PolicyInfo) -> None:
         super().__init__(config, policy)
         windows = [_window(limit) for limit in config.limits]
-        starts = [sum(window.size for window in windows[:index]) for index in range(len(windows))]
-        self._windows = tuple(zip(windows, starts, strict=True))
+        self._counter = counter_of(windows)
         self._width = sum(window.size for window in windows)
-        self._rolling = tuple((window, start) for window, start in self._windows if isinstance(window, Rolling))
-        if len(self._rolling) < len(windows):
-            self._rolling = ()
         self._caller = caller_by(config.by)
         # Shared rows outlive a change of the settings: numbers of another layout must not be found.
         self._prefix = f"{policy.id} {','.join(window.layout for window in windows)} "
         self._ttl = max(limit.per_s * max((limit.burst or 1) / limit.requests, 1.0) for limit in config.limits)
         self._note = f"rate_limit {policy.id}"
         self._shown = config.headers and policy.enforce
+        self.unused = frozenset() if self._shown else frozenset({"transform_response"})
         terms = ", ".join(f'"{limit.label}";q={limit.requests};w={ceil(limit.per_s)}' for limit in config.limits)
         self._policy_field = (b"ratelimit-policy", (b"RateLimit-Policy", terms.encode()))
 
@@ -94,36 +91,10 @@ class RateLimit(Plugin):
         now = exchange.started
         table = self._table
         row = table.acquire(self._prefix + self._caller(exchange), now, self._ttl)
-        values = table.values
-        wait = 0.0
-        if self._rolling:  # what the lines below do, for rolling windows only: half the time
-            levels = []
-            for window, start in self._rolling:
-                level = values[row + start]
-                sunk = (now - values[row + start + 1]) * window.rate
-                if sunk > 0.0:
-                    level = level - sunk if level > sunk else 0.0
-                levels.append(level)
-                if level > window.highest:
-                    wait = max(wait, (level + 1.0 - window.burst) / window.rate)
-            if not wait:
-                for index, (_, start) in enumerate(self._rolling):
-                    levels[index] = values[row + start] = levels[index] + 1.0
-                    if now > values[row + start + 1]:
-                        values[row + start + 1] = now
-            table.release()
-            if self._shown:
-                exchange.notes[self._note] = levels
-        else:
-            wall = time()
-            wait = max([window.waits(values, row + start, now, wall) for window, start in self._windows])
-            if wait:
-                states = [window.state(values, row + start, now, wall) for window, start in self._windows]
-            else:
-                states = [window.take(values, row + start, now, wall) for window, start in self._windows]
-            table.release()
-            if self._shown:
-                exchange.notes[self._note] = states
+        wait, memo = self._counter.count(table.values, row, now)
+        table.release()
+        if self._shown:
+            exchange.notes[self._note] = memo
         if not wait:
             return None
         seconds = max(ceil(wait - 0.001), 1)  # what is due in the next millisecond is due
@@ -132,23 +103,15 @@ class RateLimit(Plugin):
     @hookimpl
     def transform_response(self, exchange: Exchange) -> None:
         """Say what is left in the window that is nearest to its end (draft-ietf-httpapi-ratelimit-headers)."""
-        states = exchange.notes.get(self._note)
-        if states is None or exchange.response is None:
-            return
-        if self._rolling:
-            states = [window.state_at(level) for (window, _), level in zip(self._rolling, states, strict=True)]
-        left, reset, label = states[0] if len(states) == 1 else min(states, key=_first_to_end)
-        headers = exchange.response.headers
-        headers.append(self._policy_field)
-        headers.append((b"ratelimit", (b"RateLimit", b'"%s";r=%d;t=%d' % (label, left, ceil(reset)))))
+        memo = exchange.notes.get(self._note)
+        if memo is not None and exchange.response is not None:
+            left, reset, label = self._counter.nearest(memo)
+            headers = exchange.response.headers
+            headers.append(self._policy_field)
+            headers.append((b"ratelimit", (b"RateLimit", b'"%s";r=%d;t=%d' % (label, left, ceil(reset)))))
 
 
 def _window(limit: Limit) -> Window:
     if limit.window == "fixed":
         return Fixed(limit.label, limit.requests, limit.per_s)
     return Rolling(limit.label, limit.requests, limit.per_s, limit.burst or limit.requests)
-
-
-def _first_to_end(state: State) -> tuple[int, float]:
-    """Fewest requests left; of equals, the one that takes longest to refill."""
-    return state[0], -state[1]
