@@ -11,7 +11,7 @@ from gateway.observe.sink import Sink
 log = logging.getLogger("gateway.access_log")
 
 #: written at once when so many lines have come, between the flushes that the worker asks for
-_BATCH = 256
+_BATCH = 64
 
 
 class AccessLog:

@@ -36,6 +36,8 @@ UNROUTED = "(none)"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _HEADER = NAME.lower().encode()
 _WAITS, _OWN = families.TOTAL.buckets, families.OWN.buckets
+#: where the sum is, counted from the first bucket
+_WAITS_SUM, _OWN_SUM = len(_WAITS) + 1, len(_OWN) + 1
 _NEVER = 1 << 62
 
 
@@ -101,19 +103,19 @@ class Recorder:
         total = exchange.finished - started
         at = series.total
         values[at + bisect_left(_WAITS, total)] += 1.0
-        values[at + len(_WAITS) + 1] += total
+        values[at + _WAITS_SUM] += total
         sent = exchange.upstream_started
         own = sent - started if sent else total
         at = series.own
         values[at + bisect_left(_OWN, own)] += 1.0
-        values[at + len(_OWN) + 1] += own
+        values[at + _OWN_SUM] += own
         if sent:
             first = exchange.upstream_first_byte
             if first:
                 waited = first - sent
                 at = series.upstream
                 values[at + bisect_left(_WAITS, waited)] += 1.0
-                values[at + len(_WAITS) + 1] += waited
+                values[at + _WAITS_SUM] += waited
             attempts = exchange.attempts
             if attempts:
                 address = attempts[-1]

@@ -16,6 +16,7 @@ a single worker lives it takes no mutex: a second one needs milliseconds to boot
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
+from struct import Struct
 from typing import Any
 
 from gateway.shared import mutex
@@ -29,6 +30,7 @@ _REMEMBERED, _LONGEST = 16384, 128
 _IN_USE, _EVICTIONS, _REPAIRS = 0, 1, 2
 _NOTES = 8
 _PREFIX = "table/"
+_WORDS = Struct("<QQ")
 
 _trylock = mutex.trylock
 _unlock = mutex.unlock
@@ -143,8 +145,8 @@ class SharedTable:
 
     def _place(self, key: str | bytes) -> Place:
         digest = blake2b(key.encode("utf-8", "surrogatepass") if isinstance(key, str) else key, digest_size=16).digest()
-        first = int.from_bytes(digest[:8], "little") or 1
-        second = int.from_bytes(digest[8:], "little")
+        first, second = _WORDS.unpack(digest)
+        first = first or 1  # 0 = a free row
         stripe = first % _STRIPES
         start = stripe * self._per_stripe + first // _STRIPES % self._starts
         return start, first, second, start, stripe, self._locks[stripe]
@@ -160,15 +162,13 @@ class SharedTable:
         """Return the row of the key, making it when there is none; its mutex is held."""
         _, first, second, start, stripe, lock = place
         window = self._first[start : start + _WINDOW].tolist()
-        try:
-            row = start + window.index(first)
-            while self._second[row] != second:
-                row = start + window.index(first, row - start + 1)
-        except ValueError:
+        row = -1
+        if first in window:
+            row = next((at for at, word in enumerate(window, start) if word == first and self._second[at] == second), -1)
+        if row < 0:
             row = self._make(window, place, now)
-        else:
-            if self._expires[row] < now:
-                self._clear(row)
+        elif self._expires[row] < now:
+            self._clear(row)
         if len(key) <= _LONGEST:
             if len(self._places) >= _REMEMBERED:
                 self._places.clear()
