@@ -23,7 +23,7 @@ MADE = []
 
 def upstream(name, *addresses, kind=Upstream, **settings):
     pool = Pool.model_validate({"name": name, "members": [{"address": address} for address in addresses], **settings})
-    MADE.append(kind(pool, PoolRuntime(pool, balancer_builder(BUILTIN), Event)))
+    MADE.append(kind(pool, PoolRuntime(pool, balancer_builder(BUILTIN), Event), None, lambda name: None))
     return MADE[-1]
 
 
