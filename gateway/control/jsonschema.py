@@ -42,10 +42,12 @@ def _by_plugin(owner: str, installed: Installed, attribute: str, definitions: Sc
     for name, chosen in sorted(installed.items()):
         described = _described(getattr(chosen, attribute), f"{owner}.{name}", definitions)
         if described:
-            then: Schema = {"properties": {"config": {"$ref": f"#/$defs/{owner}.{name}"}}}
+            chosen_here: Schema = {"properties": {"plugin": {"const": name}}, "required": ["plugin"]}
+            conditions.append({"if": chosen_here, "then": {"properties": {"config": {"$ref": f"#/$defs/{owner}.{name}"}}}})
             if definitions[f"{owner}.{name}"].get("required"):
-                then["required"] = ["config"]
-            conditions.append({"if": {"properties": {"plugin": {"const": name}}, "required": ["plugin"]}, "then": then})
+                # what only hides an inherited policy needs no settings
+                switched_off = {"properties": {"enabled": {"const": False}}, "required": ["enabled"]}
+                conditions.append({"if": {**chosen_here, "not": switched_off}, "then": {"required": ["config"]}})
     if conditions:
         definition["allOf"] = conditions
 

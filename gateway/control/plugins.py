@@ -41,7 +41,7 @@ def check_settings(word: str, raw: Mapping[str, Any], findings: Findings, contex
         return  # the model has said so
     at: Location = () if named_only else ("plugin",)
     chosen = _class_of(word, name, at, findings, context)
-    if chosen is not None:
+    if chosen is not None and (config or raw.get("enabled") is not False):  # what only hides an inherited policy needs no settings
         below = findings if named_only else findings.below("config")
         _validated(chosen.Config, config, below, context, f"{word} {name!r}")
 

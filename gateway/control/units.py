@@ -25,7 +25,7 @@ from gateway.model.policy import Policy
 if TYPE_CHECKING:
     from gateway.hooks.manager import Registry
 
-#: Parts of an object that have their own ``seen``.
+#: Parts of objects that may refer to files (``model.base.Referring``).
 _REFERRING = ("tls", "balancer", "policies", "tracing")
 #: plugin, lookup key, [consumer, credential name, what the plugin stores], position
 CredentialEntry = tuple[str, str, list[Any], int]
@@ -163,9 +163,9 @@ def _entry(kind: str, model: BaseModel, references: References, used: Mapping[st
     if not used:
         return entry
     entry = references.absolute(entry)
-    for part in [entry, *(part for key in _REFERRING for part in _mappings(entry.get(key)))]:
-        own = {key: value for key, value in part.items() if key not in _REFERRING}
-        if seen := references.seen(own):
+    own = [entry] if kind in ("certificates", "policies") else []
+    for part in [*own, *(part for key in _REFERRING for part in _mappings(entry.get(key)))]:
+        if seen := references.seen(part):
             part["seen"] = seen
     return entry
 

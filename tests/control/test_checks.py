@@ -99,6 +99,13 @@ def test_finds_the_same_credential_of_two_consumers_without_showing_it():
     assert found == {"consumers[2].credentials[0]": "is the same as consumers[0].credentials[0], of consumer 'alice'"}
 
 
+def test_a_policy_that_only_hides_another_needs_no_settings():
+    assert not warnings(route(policies=[{"plugin": "rates", "enabled": False}]))
+    found = problems(route(policies=[{"plugin": "rates", "enabled": False, "config": {"limits": []}}]))
+    assert found == {"routes[0].policies[0].config.limits": "should not be empty"}
+    assert problems(route(policies=[{"plugin": "rates"}])) == {"routes[0].policies[0].config.limits": "is required"}
+
+
 def test_an_object_with_a_mistake_still_counts_as_there():
     assert list(problems(pool(timeouts={"connect_s": -1}))) == ["pools[0].timeouts.connect_s"]
 

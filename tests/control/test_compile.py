@@ -138,6 +138,14 @@ def test_a_file_that_changed_makes_another_entry(tmp_path):
     assert second.files == {str(secret)}
 
 
+def test_a_note_that_looks_like_a_reference_is_a_note(tmp_path):
+    (tmp_path / "secret").write_text("one")
+    policies = [{"plugin": "rates", "config": {"limits": [{"requests": 5, "per_s": 1}], "shared_with": "$file:secret"}}]
+    note = f"$file:{tmp_path}/secret"
+    made = compiled(good(routes=[{**GOOD["routes"][0], "note": note, "policies": policies}]), base=tmp_path)
+    assert made.snapshot.routes["users"].note == note
+
+
 def test_a_credential_in_a_file_is_found_by_its_new_key_after_a_change(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("one")

@@ -17,8 +17,9 @@ def test_settings_depend_on_the_plugin():
     schema = config_schema(REGISTRY)
     policy = schema["$defs"]["Policy"]
     assert policy["properties"]["plugin"]["enum"] == ["key", "odd", "rates"]
-    rates = next(rule for rule in policy["allOf"] if rule["if"]["properties"]["plugin"]["const"] == "rates")
-    assert rates["then"] == {"properties": {"config": {"$ref": "#/$defs/Policy.rates"}}, "required": ["config"]}
+    settings, required = [rule for rule in policy["allOf"] if rule["if"]["properties"]["plugin"]["const"] == "rates"]
+    assert settings["then"] == {"properties": {"config": {"$ref": "#/$defs/Policy.rates"}}}
+    assert required["then"] == {"required": ["config"]} and required["if"]["not"]["properties"] == {"enabled": {"const": False}}
     assert schema["$defs"]["Policy.rates"]["properties"]["limits"]["items"] == {"$ref": "#/$defs/Policy.rates.Window"}
     assert "Policy.rates.Window" in schema["$defs"]
     assert schema["$defs"]["Credential"]["properties"]["plugin"]["enum"] == ["key"]
