@@ -19,8 +19,12 @@ class Match(Settings):
         ("/",), min_length=1, description="/users prefix on a segment boundary; =/users exact; /users/{id} template; ~^/v[0-9]+/ regex"
     )
     methods: tuple[Method, ...] = Field((), description="Request methods; none = any (GET includes HEAD)")
-    headers: dict[str, str] = Field(default_factory=dict, description="Header name and its exact value, or ~regex; an empty value means present")
-    query: dict[str, str] = Field(default_factory=dict, description="Query parameter and its exact value, or ~regex; an empty value means present")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Header name and its exact value, or ~regex; an empty value means present"
+    )
+    query: dict[str, str] = Field(
+        default_factory=dict, description="Query parameter and its exact value, or ~regex; an empty value means present"
+    )
     clients: tuple[str, ...] = Field((), description="Client networks, such as 10.0.0.0/8 or 2001:db8::/32; none = any")
 
 
@@ -33,9 +37,11 @@ class Timeouts(Settings):
     total_s: Seconds = Field(0, description="For the whole exchange; 0 = no limit")
 
 
+_Failure = Literal["connect_failure", "reset_before_headers", "first_byte_timeout", "502", "503", "504"]
 RetryOn = Annotated[
-    Literal["connect_failure", "reset_before_headers", "first_byte_timeout", "502", "503", "504"],
-    BeforeValidator(lambda value: str(value) if type(value) is int else value),  # YAML reads 502 as a number
+    _Failure,
+    # YAML reads 502 as a number
+    BeforeValidator(lambda value: str(value) if type(value) is int else value, json_schema_input_type=_Failure | Literal[502, 503, 504]),
 ]
 
 
@@ -43,9 +49,7 @@ class Retries(Settings):
     """When to try another member. A request that may have had an effect is never sent twice."""
 
     attempts: int = Field(1, ge=0, le=10, description="Tries after the first")
-    on: tuple[RetryOn, ...] = Field(
-        ("connect_failure", "reset_before_headers"), description="What counts as a failure worth another try"
-    )
+    on: tuple[RetryOn, ...] = Field(("connect_failure", "reset_before_headers"), description="What counts as a failure worth another try")
     budget_percent: float = Field(20, ge=0, le=100, description="Retries allowed, in percent of the requests of the last ten seconds")
     budget_floor: int = Field(10, ge=0, description="Retries always allowed in ten seconds, however few requests there were")
 
@@ -85,7 +89,9 @@ class Route(Named):
     policies: tuple[Policy, ...] = Field((), description="Plugins on this route, in running order")
     timeouts: Timeouts | None = Field(None, description="Instead of the pool's")
     retries: Retries | None = Field(None, description="Instead of the pool's")
-    upgrades: tuple[str, ...] = Field(("websocket",), description="Protocols a client may upgrade to, as a tunnel; none = Upgrade is ignored")
+    upgrades: tuple[str, ...] = Field(
+        ("websocket",), description="Protocols a client may upgrade to, as a tunnel; none = Upgrade is ignored"
+    )
     connect: bool = Field(False, description="Accept CONNECT and tunnel it to the pool")
 
 
@@ -100,7 +106,9 @@ class Version(Settings):
 class Versioning(Settings):
     """How clients say which version of an API they want."""
 
-    by: Literal["path", "header", "query"] = Field("path", description="First path segment (removed before matching), a header or a query parameter")
+    by: Literal["path", "header", "query"] = Field(
+        "path", description="First path segment (removed before matching), a header or a query parameter"
+    )
     key: str = Field("X-API-Version", description="Name of the header or query parameter")
     default: str | None = Field(None, description="Version meant when a request names none; none = 404")
     versions: tuple[Version, ...] = Field(min_length=1, description="The versions there are")

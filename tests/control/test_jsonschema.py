@@ -55,3 +55,8 @@ def test_every_reference_leads_somewhere():
 
 def test_fields_of_the_compile_step_are_not_in_it():
     assert "seen" not in config_schema(REGISTRY)["$defs"]["Policy"]["properties"]
+
+
+def test_numbers_that_stand_for_words_are_allowed_as_yaml_reads_them():
+    items = config_schema(REGISTRY)["$defs"]["Retries"]["properties"]["on"]["items"]
+    assert 502 in [value for branch in items.get("anyOf", [items]) for value in branch["enum"]]
