@@ -59,6 +59,7 @@ def chosen_proxies(names: str, quick: bool, install: bool) -> list[Proxy]:
 def main() -> None:
     """Measure every chosen scenario with every chosen proxy."""
     given = arguments()
+    machine.end_in_order()
     if not machine.find_program("wrk"):
         raise SystemExit("The load generator is missing: Debian package wrk")
     proxies = chosen_proxies(given.only, given.quick, given.install)

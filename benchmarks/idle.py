@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=10_000)
     parser.add_argument("--only", default=",".join(USUAL), help="names of proxies")
     given = parser.parse_args()
+    machine.end_in_order()
     names = given.only.split(",")
     print(table([proxy for proxy in PROXIES if proxy.name in names and not proxy.missing()], given.connections))
 

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,12 @@ def processor() -> str:
         if line.startswith("model name"):
             return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores, Linux {platform.release()}"
     return f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}"
+
+
+def end_in_order() -> None:
+    """Make a request to terminate an exception, so that everything that was started is stopped."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, frame: sys.exit(128 + received))
 
 
 def stolen() -> tuple[int, int]:

@@ -165,7 +165,7 @@ def run(name: str, seconds: float, rate: float) -> dict[str, Any]:
     with ExitStack() as stack:
         scene = Scene(stack)
         command = [sys.executable, str(HERE / "paced.py"), str(scene.port), "/small", str(rate), str(seconds), str(CONNECTIONS)]
-        clients = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        clients = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         DISTURBANCES[name][1](scene, seconds)
         memory = scene.memory_mib()
         printed = clients.communicate(timeout=60)[0]
@@ -182,6 +182,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rate", type=float, default=1000, help="requests a second")
     given = parser.parse_args()
+    machine.end_in_order()
     print("| meanwhile | requests | failed | sent again | p50 ms | p99 ms | longest ms | worker MiB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for name in given.only.split(",") if given.only else DISTURBANCES:
