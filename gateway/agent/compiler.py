@@ -36,9 +36,9 @@ class Compiler:
         return self._answer()
 
     def compile(self) -> tuple[Message, bytes]:
-        """Compile the configuration as it is now; return the answer and the delta for workers, which may be empty.
+        """Compile the configuration as it is now; return the answer, and the delta for workers when it is ``compiled``.
 
-        Raises CompilerGone.
+        ``kept`` is to be called then. Raises CompilerGone.
         """
         if self._process is None:
             raise CompilerGone("it was not started")
@@ -47,12 +47,16 @@ class Compiler:
         except OSError as error:
             raise self._gone() from error
         answer = self._answer()
-        if answer["type"] != "compiled" or not answer["delta"]:
+        if answer["type"] != "compiled":
             return answer, b""
         delta = frames.receive_body(self._sock)
         if delta is None:
             raise self._gone()
         return answer, bytes(delta)
+
+    def kept(self) -> str:
+        """Wait until what was compiled is on disk; return what went wrong with that. Raises CompilerGone."""
+        return str(self._answer()["error"])
 
     def stop(self) -> None:
         """End the process, which notices that nobody talks to it any more; one that is busy is killed."""

@@ -1,9 +1,10 @@
 """A process that compiles: its own, so that the agent never waits for a parser, and plugins run in no process that matters.
 
 ``python -m gateway.agent.compiling`` is started by the agent with one end of a socket pair. It says what is stored (``stored``), then
-answers each ``compile`` with ``compiled``, ``unchanged`` or ``refused``. After a ``compiled`` with ``"delta": true`` comes
-the delta as workers take it, in a frame that the agent hands on without looking inside. What was compiled is kept, so that
-the next time only what differs is judged again. The process ends when the agent does.
+answers each ``compile`` with ``compiled``, ``unchanged`` or ``refused``. After a ``compiled`` comes the delta as workers take it,
+in a frame that the agent hands on without looking inside, and then, because a large document takes a while to reach the
+disk, ``kept``. What was compiled is remembered, so that the next time only what differs is judged again. The process ends
+when the agent does.
 """
 
 import logging
@@ -127,16 +128,15 @@ class CompileServer:
             self._send({"type": "unchanged", **answer})
             return
         delta = difference(before, document)
-        answer["store_error"] = self._store(document)
         compilation.document = document
         pools_changed = "pools" in delta["set"] or "pools" in delta["delete"]
         answer.update(about(document))
         if not pools_changed:
             del answer["pools"]
         took_ms = round((time.perf_counter() - began) * 1000, 1)
-        self._send({"type": "compiled", "from": before["digest"], "delta": bool(before["digest"]), "took_ms": took_ms, **answer})
-        if before["digest"]:
-            self._send({"type": "delta", **delta})
+        self._send({"type": "compiled", "took_ms": took_ms, **answer})
+        self._send({"type": "delta", **delta})
+        self._send({"type": "kept", "error": self._store(document)})
 
     def _store(self, document: Document) -> str:
         """Store the document and return what went wrong: a full disk must not keep a change from going live."""

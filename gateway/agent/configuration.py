@@ -61,11 +61,9 @@ class Configuration:
             return b""
         self.changes += 1
         self.took_ms = answer["took_ms"]
-        self.trouble = answer["store_error"]
-        if not delta:
-            return self.whole()
         framed = frames.frame(delta)
-        self._remember(before, framed)
+        if before:
+            self._remember(before, framed)
         return framed
 
     def fail(self, reason: str) -> None:

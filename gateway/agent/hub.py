@@ -41,6 +41,7 @@ class Peer:
         self.took_ms = 0.0
         self.status: Message = {}
         self.reported = Event()
+        self.closing = False
         self._queue: deque[bytes] = deque()
         self._waiting = 0
         self._filled = Event()
@@ -69,6 +70,7 @@ class Peer:
 
     def close(self) -> None:
         """Wake whoever reads or writes; the reader then forgets this peer."""
+        self.closing = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -150,7 +152,8 @@ class Hub:
             while (message := frames.receive(peer.sock)) is not None:
                 self._take(peer, message)
         except (OSError, frames.FrameError) as error:
-            log.warning("lost worker %s (pid %s): %s", peer.worker, peer.pid, error)
+            if not peer.closing:
+                log.warning("lost worker %s (pid %s): %s", peer.worker, peer.pid, error)
         finally:
             self.peers.remove(peer)
             writer.kill()

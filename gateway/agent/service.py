@@ -50,6 +50,9 @@ class Agent:
         self._master = os.getppid()
         #: listeners that the master has bound, ``None`` until known
         self._bound: Mapping[str, Any] | None = None
+        #: what is in force is what workers find on disk
+        self._on_disk = Event()
+        self._on_disk.set()
         self._ending = Event()
 
     def run(self) -> None:
@@ -98,7 +101,20 @@ class Agent:
             self.configuration.fail(str(error))  # not tried again before something changes: it may be what ended the compiler
             return
         self._source.refer(answer["files"])
+        if answer["type"] != "compiled":
+            self._take(answer)
+            return
+        self._on_disk.clear()
         self._take(answer, delta)
+        try:
+            self.configuration.trouble = self._compiler.kept()
+        except CompilerGone as error:
+            self.configuration.trouble = f"the configuration is in force but was not stored: {error}"
+            self._start_compiler()
+            self._source.forget()
+        self._on_disk.set()
+        if self.configuration.trouble:
+            log.error("%s", self.configuration.trouble)
 
     def _take(self, answer: Message, delta: bytes = b"") -> None:
         configuration = self.configuration
@@ -111,8 +127,6 @@ class Agent:
             for problem in answer["problems"]:
                 log.error("  %s: %s", problem["path"] or "the file", problem["message"])
             return
-        if configuration.trouble:
-            log.error("%s", configuration.trouble)
         self.board.revision, self.board.revised = configuration.revision, configuration.since
         if "pools" in answer:
             self.health.configure(answer["pools"])
@@ -131,6 +145,7 @@ class Agent:
 
     def greeted(self, peer: Peer) -> Iterable[bytes]:
         """Return what a worker that has just connected is missing."""
+        self._on_disk.wait()
         return [*filter(None, [self.configuration.catch_up(peer.digest)]), *self.health.greeting()]
 
     def heard(self, peer: Peer, message: Message) -> None:
@@ -154,6 +169,7 @@ class Agent:
 
     def _refused(self, peer: Peer, message: Message) -> None:
         if message.get("wanted") == "snapshot":
+            self._on_disk.wait()
             peer.send(self.configuration.whole())
             return
         log.error("worker %s (pid %s) refused revision %s: %s", peer.worker, peer.pid, message.get("revision"), message.get("errors"))

@@ -45,6 +45,10 @@ class FileSource:
         self._taken = seen
         return True
 
+    def forget(self) -> None:
+        """Make the next look a change."""
+        self._taken = {}
+
     @property
     def pause_s(self) -> float:
         """How long to wait before the next look."""

@@ -14,7 +14,7 @@ LOOK_S = 0.05
 
 
 @click.command()
-@click.option("--state", type=click.Path(file_okay=False, path_type=Path), default="var", help="State directory of the gateway [default: var]")
+@click.option("--state", type=click.Path(path_type=Path), default="var", help="State directory of the gateway [default: var]")
 @click.option("--upgrade", is_flag=True, help="Replace the master's program too, after the gateway itself was upgraded.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the outcome.")
 def command(state: Path, upgrade: bool, no_wait: bool) -> None:

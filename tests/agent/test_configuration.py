@@ -8,7 +8,7 @@ from gateway.agent.configuration import Configuration
 
 
 def compiled(revision: int, **more: Any) -> dict[str, Any]:
-    rest = {"listeners": {}, "took_ms": 1.0, "store_error": "", "warnings": []}
+    rest = {"listeners": {}, "took_ms": 1.0, "warnings": []}
     return {"type": "compiled", "revision": revision, "digest": f"d{revision}", **rest, **more}
 
 

@@ -24,9 +24,9 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def test_compiles_the_file_stores_it_and_sends_workers_there(node: Node):
-    node.start()
-    worker = FakeWorker(node)
-    message = worker.expect("snapshot")
+    node.start().up()
+    node.revision(1)
+    message = FakeWorker(node).expect("snapshot")
     assert message["revision"] == 1
     document = store.read(Path(message["path"]))
     assert document["digest"] == message["digest"]
