@@ -205,8 +205,8 @@ def _reason(error: Exception) -> str:
 
 
 def _same_instance(earlier: Policy, policy: Policy) -> bool:
-    """An instance depends on these only; a new ``when`` keeps the limiter's or the cache's state."""
-    return (earlier.plugin, earlier.enforce, earlier.config) == (policy.plugin, policy.enforce, policy.config)
+    """An instance depends on these only (``seen``: what references in the settings stand for); a new ``when`` keeps its state."""
+    return (earlier.plugin, earlier.enforce, earlier.config, earlier.seen) == (policy.plugin, policy.enforce, policy.config, policy.seen)
 
 
 def _callable(instance: Any, implementation: Implementation) -> Step:

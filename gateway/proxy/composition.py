@@ -20,11 +20,12 @@ from gateway.model.exchange import Exchange
 from gateway.net import Event, Timeout, monotonic, spawn
 from gateway.proxy.forward import forward
 from gateway.proxy.rewrite import Template
+from gateway.proxy.target import Target
 
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan
     from gateway.http.message import Body
-    from gateway.model.route import Composition, Part, Retries, Timeouts
+    from gateway.model.route import Composition, Part, Timeouts
     from gateway.proxy.upstream import Upstream
 
 log = logging.getLogger("gateway.composition")
@@ -228,20 +229,9 @@ class _PartPlan:
 
     def __init__(self, name: str, plan: Plan, upstream: Upstream) -> None:
         target = plan.target
-        self.target = _PartTarget(f"{target.name} part {name}", upstream, target.timeouts or upstream.timeouts, target.retries)
+        timeouts = _within(target.timeouts or upstream.timeouts)
+        self.target = Target.of_part(f"{target.name} part {name}", upstream, timeouts, target.retries)
         self.select_backend = plan.select_backend
-
-
-class _PartTarget:
-    __slots__ = ("name", "upstream", "timeouts", "retries", "upgrades", "connect")
-
-    def __init__(self, name: str, upstream: Upstream, timeouts: Timeouts, retries: Retries | None) -> None:
-        self.name = name
-        self.upstream = upstream
-        self.timeouts = _within(timeouts)
-        self.retries = retries
-        self.upgrades: frozenset[str] = frozenset()
-        self.connect = False
 
 
 @lru_cache(256)

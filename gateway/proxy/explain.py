@@ -31,7 +31,9 @@ def exchange_for(method: str, url: str, headers: Iterable[tuple[str, str]] = (),
     """
     fields = Headers.of(headers)
     method = method.upper()
-    path, query, authority, scheme = parse_target(method, url if "://" in url or url.startswith(("/", "*")) or method == "CONNECT" else f"http://{url}")
+    path, query, authority, scheme = parse_target(
+        method, url if "://" in url or url.startswith(("/", "*")) or method == "CONNECT" else f"http://{url}"
+    )
     if "Host" in fields:
         authority = parse_authority(fields.get("Host") or "")
     host = authority.host if authority is not None else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.http.errors import GatewayError
 from gateway.http.message import Response
 from gateway.net import monotonic
+from gateway.proxy.rewrite import authority_of, set_host
 from gateway.proxy.upstream import harmless
 from gateway.proxy.upstream_connection import UpstreamFailure
 
@@ -34,6 +35,8 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
     while True:
         exchange.member = endpoint.member
         exchange.attempts = (*exchange.attempts, endpoint.address)
+        if target.member_host:
+            set_host(exchange, authority_of(endpoint.address))
         if trace is not None:
             trace.candidates((candidate, _seen(candidate, endpoint)) for candidate in pool.candidates)
             began = monotonic()

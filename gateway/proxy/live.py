@@ -83,7 +83,7 @@ class Assembler:
                     entries.append(Entry(route, api, plan))
                 if pause is not None and count % SLICE == 0:
                     pause()
-            router = (old.router if old is not None else Router()).updated(earlier.routes.keys() - snapshot.routes.keys(), entries)
+            router = (old.router if old is not None else Router()).updated(earlier.routes.keys() - snapshot.routes.keys(), entries, pause)
             plans.unrouted.target = Target(None, None, self.upstreams)
         except BaseException:
             self.planner.discard(plans)

@@ -64,9 +64,7 @@ class Template:
         #: the route's patterns in the router's order: the first that fits is the one that was matched
         self._patterns = ordered(paths)
         #: captures that may span segments, and are therefore still percent-encoded
-        self._raw = frozenset(
-            name for pattern in self._patterns for name in pattern.names() - {segment for _, segment in pattern.captures}
-        )
+        self._raw = frozenset(name for pattern in self._patterns for name in pattern.names() - {segment for _, segment in pattern.captures})
         self._path = _FIELD.split(path)  # text, name, text, name, text …
         self._query = _FIELD.split(query) if mark else None
 

@@ -9,14 +9,16 @@ from gateway.proxy.rewrite import rewriter
 from gateway.proxy.versions import announcer
 
 if TYPE_CHECKING:
-    from gateway.model.route import Api, Route
+    from gateway.model.route import Api, Retries, Route, Timeouts
     from gateway.proxy.upstream import Upstream
 
 
 class Target:
     """Where a route leads. Immutable; every plan of the route, personal ones too, shares it."""
 
-    __slots__ = ("name", "upstream", "upstreams", "timeouts", "retries", "rewrite", "composition", "announce", "upgrades", "connect")
+    __slots__ = (
+        "name", "upstream", "upstreams", "timeouts", "retries", "rewrite", "composition", "announce", "upgrades", "connect", "member_host",
+    )  # fmt: skip
 
     def __init__(self, route: Route | None, api: Api | None, upstreams: Mapping[str, Upstream]) -> None:
         #: for logs
@@ -32,4 +34,13 @@ class Target:
         self.rewrite = rewriter(route) if route is not None else None
         self.announce = announcer(api)
         self.upgrades = frozenset(protocol.lower() for protocol in route.upgrades) if route is not None else frozenset()
+        #: the backend is told its own address as Host, which is known only once a member is chosen
+        self.member_host = route is not None and route.host == "backend"
         self.connect = route is not None and route.connect
+
+    @classmethod
+    def of_part(cls, name: str, upstream: Upstream, timeouts: Timeouts, retries: Retries | None) -> Target:
+        """Return where one part of a composition leads."""
+        target = cls(None, None, {})
+        target.name, target.upstream, target.timeouts, target.retries = name, upstream, timeouts, retries
+        return target

@@ -33,10 +33,18 @@ GC_THRESHOLDS = (50_000, 20, 100)
 
 
 class Core:
-    """The data plane of one process. ``notify`` carries frames to the agent; it may drop them."""
+    """The data plane of one process. ``notify`` carries frames to the agent and may drop them; ``pause`` is called within long work."""
 
-    def __init__(self, registry: Registry, worker: Worker, recorder: Recorder, notify: Callable[[dict[str, Any]], object]) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        worker: Worker,
+        recorder: Recorder,
+        notify: Callable[[dict[str, Any]], object],
+        pause: Callable[[], object] = lambda: gevent.sleep(0),
+    ) -> None:
         self.recorder = recorder
+        self._pause = pause
         self.assembler = Assembler(
             registry,
             worker,
@@ -60,18 +68,13 @@ class Core:
     # -- configuration --------------------------------------------------------------------------------------------------------------
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Put a snapshot in force. Raises when it cannot be; then nothing has changed. Pauses while it works, once traffic flows."""
-        self.lifecycle.live = self.assembler.assemble(snapshot, self.pause if self._timers else None)
+        """Put a snapshot in force. Raises when it cannot be; then nothing has changed. Pauses while it works."""
+        self.lifecycle.live = self.assembler.assemble(snapshot, self._pause)
         self.recorder.configure(snapshot)
         for listening in self.listenings.values():
             self._configure(listening, snapshot)
         if self._timers:
             gevent.spawn_later(RETIRE_S, self.assembler.planner.release)
-
-    @staticmethod
-    def pause() -> None:
-        """Let other greenlets run, those with sockets that became ready too."""
-        gevent.sleep(0)
 
     def _configure(self, listening: Listening, snapshot: Snapshot) -> None:
         listener = snapshot.listeners.get(listening.name, listening.listener)

@@ -94,12 +94,12 @@ class ProxyWorker(gunicorn.workers.base.Worker):
         )
         face = WorkerFace(self)
         self.recorder = Recorder(self.arena, self.slot, self.settings.access_log, self._send_trace)
-        self.core = Core(self.registry, face, self.recorder, lambda frame: self.companion.send(frame.pop("type"), **frame))
+        self.core = Core(self.registry, face, self.recorder, lambda frame: self.companion.send(frame.pop("type"), **frame), self._breathe)
         face.snapshot = lambda: self.core.live.snapshot  # type: ignore[method-assign]
         for sock, listener in self.listeners:
             if listener.protocol in ("http", "https"):
                 self.core.listen(listener, [sock])
-        self.watcher = Watcher(self.core.swap, self.companion.send, self.core.pause)
+        self.watcher = Watcher(self.core.swap, self.companion.send, self._breathe)
         self.watcher.start(state.snapshot)
         self.companion.start()
         self.core.start()
@@ -125,6 +125,13 @@ class ProxyWorker(gunicorn.workers.base.Worker):
         cell.connections = core.connections
         cell.in_flight = core.in_flight
         cell.requests = core.lifecycle.exchanges
+
+    def _breathe(self) -> None:
+        """Let others run within long work, and tell the master that this is work and not a hang."""
+        import gevent
+
+        self.notify()
+        gevent.sleep(0)
 
     def _keep_alive(self) -> None:
         import gevent
