@@ -119,7 +119,7 @@ class Upstream:
         deadline = now + timeouts.first_byte_s
         if 0.0 < exchange.deadline < deadline:
             deadline = exchange.deadline
-        parser.begin("CONNECT" if exchange.upgrade == "connect" else request.method)
+        parser.begin("CONNECT" if exchange.upgrade == "connect" else request.method, exchange.upgrade != "")
         try:
             head = request_head(exchange)
             if body is None:
@@ -162,10 +162,9 @@ class Upstream:
         inflow = response.inflow
         if response.status == 101 or (exchange.upgrade == "connect" and response.status < 300):
             response.body = Tunnel(wire, parser.leftover, timeouts.idle_s, lambda: runtime.release(endpoint))
-        elif inflow.complete and upload is None:
+        elif inflow.complete and upload is None and inflow.trailers is None:
             chunks = inflow.chunks
             response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            response.trailers = inflow.trailers
             if response.keep_alive and not parser.leftover:
                 self.keep(endpoint, connection, now)
             else:

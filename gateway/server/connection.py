@@ -266,7 +266,7 @@ class ClientConnection:
 class RequestBody:
     """Content of a request as it arrives; reading asks the client for more, so an unread body costs no memory."""
 
-    __slots__ = ("length", "trailers", "finished", "_connection", "_request", "_inflow", "_exchange", "_awaited")
+    __slots__ = ("length", "trailers", "finished", "_connection", "_request", "_inflow", "_exchange", "_awaited", "_broken")
 
     def __init__(self, connection: ClientConnection, request: Http1Request, exchange: Exchange) -> None:
         self.length = request.content_length
@@ -279,6 +279,7 @@ class RequestBody:
         self._exchange = exchange
         #: the client waits for a 100 (RFC 9110, section 10.1.1)
         self._awaited = request.expect_continue
+        self._broken = False
 
     def read(self) -> bytes:
         """Return the next octets, as ``Body.read``. Raises GatewayError 408 when the client is silent, ClientGone when it has left."""
@@ -304,7 +305,11 @@ class RequestBody:
                 raise ClientGone from None
             if not octets:
                 raise ClientGone
-            parser.feed(octets)
+            try:
+                parser.feed(octets)
+            except ProtocolError:
+                self._broken = True  # where the next request begins is anybody's guess
+                raise
         octets = b"".join(inflow.chunks)
         inflow.chunks.clear()
         self._exchange.bytes_in += len(octets)
@@ -316,7 +321,7 @@ class RequestBody:
     @property
     def drainable(self) -> bool:
         """What is left is small enough to be read away. A client that waits for a 100 may send nothing at all: it is not."""
-        return not self._awaited and (self.length is None or self.length <= DRAIN_OCTETS)
+        return not self._awaited and not self._broken and (self.length is None or self.length <= DRAIN_OCTETS)
 
     def drain(self) -> bool:
         """Read away what is left; return whether that was all, and not too much."""
