@@ -144,8 +144,13 @@ class Agent:
     # -- workers --------------------------------------------------------------------------------------------------------------------
 
     def greeted(self, peer: Peer) -> Iterable[bytes]:
-        """Return what a worker that has just connected is missing."""
+        """Return what a worker that has just connected is missing.
+
+        One that is leaving, or belongs to the program that the master was before, stays as it is: its plugins may be others.
+        """
         self._on_disk.wait()
+        if not any(cell.pid == peer.pid and not cell.draining for cell in self.board.cells):
+            return []
         return [*filter(None, [self.configuration.catch_up(peer.digest)]), *self.health.greeting()]
 
     def heard(self, peer: Peer, message: Message) -> None:

@@ -11,10 +11,9 @@ def _option(name: str) -> Any:
     """Return the option that sets a field; its help is the field's description."""
     field = NodeSettings.model_fields[name]
     text = field.description or ""
-    default = field.get_default()
-    if not field.is_required() and default not in (None, 0):
-        text += f" [default: {default}]"
-    return click.option(f"--{name.replace('_', '-')}", name, required=field.is_required(), help=text)
+    if field.default and not field.is_required() and field.default_factory is None:
+        text += f" [default: {field.default}]"
+    return click.option(f"--{name.replace('_', '-')}", name, required=field.is_required(), help=text, metavar="VALUE")
 
 
 def _options(function: Any) -> Any:

@@ -24,6 +24,7 @@ from gateway.agent.settings import NodeSettings
 from gateway.agent.state import StateDirectory
 from gateway.server.children import STOP_S, AgentKeeper
 from gateway.server.crew import Crew, Member, slots_for
+from gateway.server.installed import Installed
 from gateway.server.renewal import TAKEN, Renewal
 from gateway.shared.arena import Arena
 from gateway.shared.board import Board
@@ -55,6 +56,7 @@ class NodeArbiter(Arbiter):
         self.renewal = Renewal(self, application.bound)
         self._handover = application.handover
         self._notices: list[str] = application.notices
+        self._installed = Installed()
         self._place = (0, 0)
         #: process id -> requests and age at which the worker is replaced
         self._limits: dict[int, tuple[float, float]] = {}
@@ -218,7 +220,8 @@ class NodeArbiter(Arbiter):
         worker.tmp.notify()  # else a worker that hangs before its first sign of life would never be missed
 
     def release(self, worker: Any) -> None:
-        """Let go, in a worker just forked, of what is the master's alone."""
+        """Let go, in a worker just forked, of what is the master's alone, and see what is installed now."""
+        self._installed.refresh()
         worker.cell.pid = os.getpid()
         os.close(self.lock)
         self.renewal.let_go()

@@ -49,6 +49,8 @@ class AgentKeeper:
         self._not_before = 0.0
         self._failures = 0
         self._stopping = False
+        #: the agents of the program before this one go on until ``succeed``
+        self._waiting = False
 
     @property
     def pid(self) -> int:
@@ -60,10 +62,16 @@ class AgentKeeper:
         """Process ids of every agent there is."""
         return [*self._outgoing, *([self.pid] if self.pid else [])]
 
-    def succeed(self, *pids: int) -> None:
-        """Start a new agent, which takes over from the present one and from those given."""
-        self._outgoing += [*pids, *([self.pid] if self.pid else [])]
+    def adopt(self, pids: Sequence[int]) -> None:
+        """Let the agents of the program that this one replaced go on for now."""
+        self._outgoing += pids
+        self._waiting = True
+
+    def succeed(self) -> None:
+        """Start a new agent, which takes over from the present one."""
+        self._outgoing += [self.pid] if self.pid else []
         self._process = None
+        self._waiting = False
         self._failures = 0
         self._not_before = 0.0
         self.tend(0)
@@ -71,7 +79,8 @@ class AgentKeeper:
     def tend(self, announced: int) -> None:
         """Start the agent when it is due; ``announced`` is the process id of the last agent that said it was up."""
         now = time.monotonic()
-        if self._process is None and not self._stopping and now >= self._not_before:
+        self._waiting = self._waiting and bool(self._outgoing)
+        if self._process is None and not (self._stopping or self._waiting) and now >= self._not_before:
             self._start(now)
         if self._outgoing and self._process is not None and (announced == self.pid or now - self._started > SUCCESSION_S):
             for pid in self._outgoing:
@@ -128,6 +137,3 @@ def _kill(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         pass  # it has ended and is about to be reaped
-
-
-

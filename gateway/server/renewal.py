@@ -102,7 +102,6 @@ class Renewal:
             self._replace_program(reload)
         else:
             self._arbiter.crew.renew()
-            self._arbiter.agent.succeed()
 
     def advance(self, now: float) -> None:
         """See whether the reload has come further."""
@@ -114,7 +113,10 @@ class Renewal:
         elif reload.phase == "checking":
             reload.overdue()
         elif crew.complete():
-            reload.complete = reload.complete or now
+            if not reload.complete:
+                reload.complete = now
+                # Not sooner: it may know plugins that the workers of before do not have, and would send them what needs these.
+                self._arbiter.agent.succeed()
             if not self._arbiter.agent.unsettled or now - reload.complete > AGENT_S:
                 self._done(reload)
         elif max(crew.failures.values(), default=0) >= HOPELESS:
@@ -191,4 +193,4 @@ class Renewal:
         self._reload = Reload(self._state, upgrade=True, number=handover.reload)
         self._reload.starting(arbiter.settings.boot_timeout)
         self._before = self._bound
-        arbiter.agent.succeed(*handover.agents)
+        arbiter.agent.adopt(handover.agents)

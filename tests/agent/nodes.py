@@ -26,9 +26,11 @@ def _pool(number: int) -> dict[str, Any]:
 class FakeWorker:
     """A worker's end of the agent's socket, without gevent."""
 
-    def __init__(self, node: "Node", worker: int = 0, digest: str = "", pid: int = 0) -> None:
+    def __init__(self, node: "Node", worker: int = 0, digest: str = "", known: bool = True) -> None:
         self.node = node
-        self.pid = pid or 1000 + worker
+        self.pid = 1000 + worker
+        if known:
+            node.board.occupy(worker, worker, self.pid)
         eventually(node.state.socket.exists, "the agent listens")
         self.sock = local.connect(node.state.socket)
         node.workers.append(self)

@@ -103,6 +103,7 @@ def test_a_missing_secret_file_that_appears_is_noticed(node: Node, tmp_path: Pat
 def test_a_compiler_that_dies_costs_nothing_but_the_change(node: Node):
     node.start().up()
     node.revision(1)
+    eventually(node.state.snapshot.exists, "it is on disk too")
     children = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children").read_text().split()
     compiler = next(int(child) for child in children if b"compiling" in Path(f"/proc/{child}/cmdline").read_bytes())
     os.kill(compiler, signal.SIGKILL)
@@ -157,6 +158,22 @@ def test_a_verdict_of_checks_outlives_the_agent(node: Node):
     assert FakeWorker(node).expect("health")["pools"]["checked"]["127.0.0.1:1"]["healthy"] is False
 
 
+def test_leaves_workers_alone_that_are_leaving_or_belong_to_another_program(node: Node):
+    node.start().up()
+    node.revision(1)
+    leaving = FakeWorker(node, 0, digest="old")
+    assert leaving.expect("snapshot")
+    leaving.sock.close()
+    node.board.cells[0].draining = True
+    again = FakeWorker(node, 1, digest="old")
+    again.expect("snapshot")
+    node.board.vacate(1)
+    again.sock.close()
+    for worker in (0, 1):
+        stranger = FakeWorker(node, worker, digest="old", known=False)
+        assert stranger.quiet()
+
+
 def test_keeps_the_last_traces(node: Node):
     node.start().up()
     worker = FakeWorker(node)
@@ -173,7 +190,6 @@ def test_keeps_the_last_traces(node: Node):
 def test_asks_workers_for_their_status(node: Node):
     node.start().up()
     digest = node.revision(1)["digest"]
-    node.board.occupy(0, 0, 1000).ready = True
     worker = FakeWorker(node, 0, digest)
     node_knows_both(node, worker)
     status = _status_while(node, worker, pools={"pool0": {"members": [{"address": "127.0.0.1:1", "in_flight": 3}]}})

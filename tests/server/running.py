@@ -41,10 +41,11 @@ def free_ports(count: int) -> list[int]:
 
 
 class Running:
-    """A gateway with stand-in workers. ``write`` changes its configuration, ``start`` starts it."""
+    """A gateway, with stand-in workers unless ``program`` is ``None``. ``write`` changes its configuration, ``start`` starts it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Path | None = STANDIN) -> None:
         self.directory = directory
+        self.program = program
         self.config = directory / "gateway.json"
         self.state = directory / "var"
         self.broken = directory / "broken"
@@ -70,8 +71,8 @@ class Running:
         fresh.write_bytes(orjson.dumps(self.configuration(**changes)))
         fresh.replace(self.config)
 
-    def command(self, *arguments: str, program: Path | None = STANDIN) -> list[str]:
-        start = [str(program)] if program else ["-c", "from gateway.cli import main; main()"]
+    def command(self, *arguments: str) -> list[str]:
+        start = [str(self.program)] if self.program else ["-c", "from gateway.cli import main; main()"]
         return [sys.executable, *start, *arguments]
 
     def start(self, *options: str, workers: int = 2, wait: bool = True, **kwargs: Any) -> "Running":
@@ -89,7 +90,7 @@ class Running:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the gateway to its end."""
         return subprocess.run(
-            self.command(*arguments, program=None), capture_output=True, text=True, env=self._environment(), timeout=PATIENCE_S * 2
+            self.command(*arguments), capture_output=True, text=True, env=self._environment(), timeout=PATIENCE_S * 2
         )
 
     def reload(self, *options: str) -> subprocess.CompletedProcess[str]:

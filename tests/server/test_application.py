@@ -222,7 +222,7 @@ def test_takes_the_sockets_that_systemd_passes(gateway: Running):
 
         script = "import os, sys; os.environ['LISTEN_PID'] = str(os.getpid()); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
         command = gateway.command
-        gateway.command = lambda *arguments, **kwargs: [command()[0], "-c", script, *command(*arguments, **kwargs)[1:]]
+        gateway.command = lambda *arguments: [command()[0], "-c", script, *command(*arguments)[1:]]
         gateway.environment.update(LISTEN_FDS="1", LISTEN_FDNAMES="web")
         gateway.start(preexec_fn=become_fd_3, pass_fds=(3,))
         assert gateway.get()
