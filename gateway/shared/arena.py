@@ -33,8 +33,11 @@ class ArenaFull(Exception):
 class Arena:
     """Named regions of zeroed memory. Every process that maps the same descriptor finds the same ones."""
 
-    def __init__(self, size: int = 1 << 28, fd: int | None = None) -> None:
-        """Make an arena of ``size`` octets, or map the one behind ``fd``, whose size is then taken from it."""
+    def __init__(self, size: int = 1 << 32, fd: int | None = None) -> None:
+        """Make an arena of ``size`` octets, or map the one behind ``fd``, whose size is then taken from it.
+
+        The size is a bound on addresses, not on memory: enough for the metrics of 256 workers and some hundred tables.
+        """
         if fd is None:
             self.fd = os.memfd_create("gateway-arena")
             os.ftruncate(self.fd, size)
@@ -42,6 +45,7 @@ class Arena:
             self.fd = fd
             size = os.fstat(fd).st_size
         self._map = mmap.mmap(self.fd, size)
+        self._map.madvise(mmap.MADV_DONTDUMP)
         self._octets = memoryview(self._map)
         self._header = self._octets[:_HEADER].cast("Q")
         #: one word: how many workers are alive; 0 = nobody counts. See ``Board``

@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.observe import families
 from gateway.observe.metrics import OTHER, Metrics, render
 from gateway.shared.arena import Arena
+from gateway.shared.board import SLOTS
 from gateway.shared.table import SharedTable
 
 
@@ -46,6 +47,16 @@ def test_the_agent_reads_what_workers_count_in_processes_of_their_own(arena):
         pids.append(pid)
     assert all(os.waitpid(pid, 0)[1] == 0 for pid in pids)
     assert samples(arena)["gateway_retries_total", "users"] == 3000
+
+
+def test_there_is_room_for_as_many_workers_as_a_node_can_have():
+    arena = Arena()
+    for slot in range(SLOTS):
+        Metrics(arena, slot)
+    for number in range(50):
+        SharedTable(arena, f"table {number}", values=8)
+    assert os.fstat(arena.fd).st_blocks * 512 < 32 << 20  # of addresses, that is, not of memory
+    arena.close()
 
 
 def test_a_successor_goes_on_counting(arena):
