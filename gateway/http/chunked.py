@@ -3,7 +3,7 @@
 import re
 
 from gateway.http.errors import ProtocolError
-from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader
+from gateway.http.fields import FORBIDDEN_OCTETS, read_fields
 from gateway.http.guards import remember
 from gateway.http.headers import Headers
 
@@ -38,10 +38,9 @@ _AT_SIZE, _IN_DATA, _AT_DATA_END, _IN_TRAILERS = range(4)
 class ChunkReader:
     """Takes the octets of one chunked message; what it finds goes to the caller's ``Inflow``."""
 
-    __slots__ = ("_checked", "_fields", "_held", "_left", "_overhead", "_step")
+    __slots__ = ("_checked", "_held", "_left", "_overhead", "_step")
 
-    def __init__(self, fields: FieldReader) -> None:
-        self._fields = fields
+    def __init__(self) -> None:
         self._step = _AT_SIZE
         self._held = b""  # of an unfinished line or block
         self._checked = 0  # octets of unfinished trailers that were looked at
@@ -124,7 +123,7 @@ class ChunkReader:
 
     def _trailers(self, block: bytes) -> Headers:
         try:
-            fields, index = self._fields.read(block)
+            fields, index = read_fields(block)
         except ProtocolError as error:
             raise ProtocolError(error.detail, code="bad_trailer") from None
         if len(fields) > MOST_TRAILERS:

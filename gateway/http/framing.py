@@ -12,7 +12,7 @@ from typing import Protocol
 
 from gateway.http.chunked import ChunkReader
 from gateway.http.errors import ProtocolError
-from gateway.http.fields import FORBIDDEN_OCTETS, FieldReader
+from gateway.http.fields import FORBIDDEN_OCTETS
 from gateway.http.headers import Headers
 
 #: between messages; inside a head; whole heads kept back; in content of each kind; octets of another protocol; nothing is expected;
@@ -54,7 +54,7 @@ class MessageParser:
     """What both sides share: finding heads, delivering content."""
 
     __slots__ = (
-        "_checked", "_chunks", "_error", "_fields", "_held", "_inflow", "_left", "_most_fields", "_most_line", "_most_octets", "_state",
+        "_checked", "_chunks", "_error", "_held", "_inflow", "_left", "_most_fields", "_most_line", "_most_octets", "_state",
         "leftover",
     )  # fmt: skip
 
@@ -62,7 +62,6 @@ class MessageParser:
         self._most_line = limits.max_line_bytes
         self._most_fields = limits.max_headers
         self._most_octets = limits.max_header_bytes
-        self._fields = FieldReader()
         self._state = IDLE
         self._held = b""  # of an unfinished head
         self._checked = 0  # octets of it that were looked at; 0 = not even the first line
@@ -177,7 +176,7 @@ class MessageParser:
         """Get ready for content."""
         self._inflow = inflow
         if chunked:
-            self._chunks = ChunkReader(self._fields)
+            self._chunks = ChunkReader()
             self._state = CHUNKED
         elif inflow.length is None:
             self._state = UNTIL_CLOSE

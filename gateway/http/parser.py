@@ -4,6 +4,7 @@ from collections import deque
 
 from gateway.http import guards
 from gateway.http.errors import ProtocolError
+from gateway.http.fields import read_fields
 from gateway.http.framing import BROKEN, DONE, HEAD, IDLE, LENGTH, OPAQUE, UNTIL_CLOSE, WAITING, Inflow, Limits, MessageParser
 from gateway.http.guards import connections, hosts, request_lines, status_lines
 from gateway.http.headers import Headers
@@ -158,7 +159,7 @@ class RequestParser(MessageParser):
         line = request_lines.get(octets) or guards.request_line(octets, self._most_line)
         if len(block) > self._most_octets:
             self._check_octets(block, 0)
-        fields, index = self._fields.read(block)
+        fields, index = read_fields(block)
         if len(fields) > self._most_fields:
             raise ProtocolError("too many header fields", status=431, code="too_many_headers")
         http11 = line[2] == "1.1"
@@ -297,7 +298,7 @@ class ResponseParser(MessageParser):
         status, reason, version = status_lines.get(octets) or guards.status_line(octets, self._most_line)
         if len(block) > self._most_octets:
             self._check_octets(block, 0)
-        fields, index = self._fields.read(block)
+        fields, index = read_fields(block)
         if len(fields) > self._most_fields:
             raise ProtocolError("too many header fields", code="too_many_headers")
         http11 = version == "1.1"

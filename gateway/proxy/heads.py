@@ -12,6 +12,7 @@ from gateway.http.guards import connection_tokens
 from gateway.http.headers import Field, Headers, lower_name
 from gateway.http.hop import HOP_BY_HOP
 from gateway.proxy.forwarded import NAMES
+from gateway.proxy.rewrite import authority_of
 
 if TYPE_CHECKING:
     from gateway.http.message import Response
@@ -66,7 +67,7 @@ def request_head(exchange: Exchange) -> bytes:
     if exchange.upgrade and exchange.upgrade != "connect":
         framing += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % exchange.upgrade.encode("latin-1")
     extra = b"Host: %b\r\n%bX-Request-ID: %b\r\ntraceparent: %b\r\n%b" % (
-        index.get(b"host", b""), framing, exchange.id.encode("latin-1"), exchange.traceparent.encode("ascii"), exchange.forwarded.block,
+        index.get(b"host") or authority_of(exchange.attempts[-1]), framing, exchange.id.encode("latin-1"), exchange.traceparent.encode("ascii"), exchange.forwarded.block,
     )  # fmt: skip
     return writer.request_head(request.method, writer.origin_form(request.path, request.query), fields, extra)
 
