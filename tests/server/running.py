@@ -14,6 +14,7 @@ import orjson
 import requests
 
 STANDIN = Path(__file__).with_name("standin.py")
+GATEWAY = [sys.executable, "-c", "from gateway.cli import main; main()"]
 PATIENCE_S = 30.0
 
 
@@ -72,8 +73,8 @@ class Running:
         fresh.replace(self.config)
 
     def command(self, *arguments: str) -> list[str]:
-        start = [str(self.program)] if self.program else ["-c", "from gateway.cli import main; main()"]
-        return [sys.executable, *start, *arguments]
+        """Return the command line that starts the gateway."""
+        return [sys.executable, str(self.program), *arguments] if self.program else [*GATEWAY, *arguments]
 
     def start(self, *options: str, workers: int = 2, wait: bool = True, **kwargs: Any) -> "Running":
         arguments = ["proxy", "--config", str(self.config), "--state", str(self.state), "--workers", str(workers)]
@@ -89,9 +90,7 @@ class Running:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command of the gateway to its end."""
-        return subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, env=self._environment(), timeout=PATIENCE_S * 2
-        )
+        return subprocess.run([*GATEWAY, *arguments], capture_output=True, text=True, env=self._environment(), timeout=PATIENCE_S * 2)
 
     def reload(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.run("reload", "--state", str(self.state), *options)
