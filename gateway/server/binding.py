@@ -99,9 +99,7 @@ def adopt(listeners: Iterable[Listener], passed: Mapping[int, str], foreign: boo
     for listener in listeners:
         kind = _kind(listener)
         mine = [
-            fd
-            for fd, sock in sockets.items()
-            if sock.type == kind and (passed[fd] == listener.name or _bound_to(sock, listener.address))
+            fd for fd, sock in sockets.items() if sock.type == kind and (passed[fd] == listener.name or _bound_to(sock, listener.address))
         ]
         if mine:
             adopted = [_listening(sockets.pop(fd)) for fd in mine]
