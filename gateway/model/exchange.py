@@ -9,8 +9,8 @@ from gateway.http.message import Request, Response
 
 if TYPE_CHECKING:
     from gateway.model.consumer import Consumer
-    from gateway.model.route import Route
     from gateway.model.pool import Member
+    from gateway.model.route import Route
 
 
 NO_CAPTURES: dict[str, str] = {}

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from gateway.model.base import Named, Referring, Secret, Seconds, Settings
+from gateway.model.base import Named, Referring, Seconds, Secret, Settings
 from gateway.model.pool import check_address
 
 

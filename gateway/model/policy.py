@@ -14,7 +14,9 @@ class When(Settings):
 
     methods: tuple[str, ...] = Field((), description="Request methods, upper case")
     paths: tuple[str, ...] = Field((), description="Path patterns, written as in a route's match")
-    headers: dict[str, str] = Field(default_factory=dict, description="Header name and its exact value, or ~regex; an empty value means present")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Header name and its exact value, or ~regex; an empty value means present"
+    )
     groups: tuple[Name, ...] = Field((), description="The consumer is in one of these groups (false before authentication)")
     unless: bool = Field(False, description="Turn the whole condition round")
 

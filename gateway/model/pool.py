@@ -51,9 +51,13 @@ class PassiveCheck(Settings):
     """Watching real traffic: a member that keeps failing is taken out for a while."""
 
     consecutive_failures: int = Field(5, ge=0, description="Failures in a row that eject a member (0 = never)")
-    statuses: tuple[Status | int, ...] = Field(("502-504",), description="Statuses that count as failures, beside connection errors and timeouts")
+    statuses: tuple[Status | int, ...] = Field(
+        ("502-504",), description="Statuses that count as failures, beside connection errors and timeouts"
+    )
     ejection_s: Seconds = Field(30, gt=0, description="First ejection; each further one lasts longer by this much, up to ten times")
-    max_ejected_percent: float = Field(50, ge=0, le=100, description="Never eject more of the pool than this (one member may always go, unless it is the only one)")
+    max_ejected_percent: float = Field(
+        50, ge=0, le=100, description="Never eject more of the pool than this (one member may always go, unless it is the only one)"
+    )
 
 
 class Health(Settings):

@@ -25,7 +25,7 @@ from gateway.proxy.target import Target
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan
     from gateway.http.message import Body
-    from gateway.model.route import Composition, Part, Timeouts
+    from gateway.model.route import Composition, Part
     from gateway.proxy.upstream import Upstream
 
 log = logging.getLogger("gateway.composition")
@@ -229,12 +229,6 @@ class _PartPlan:
 
     def __init__(self, name: str, plan: Plan, upstream: Upstream) -> None:
         target = plan.target
-        timeouts = _within(target.timeouts or upstream.timeouts)
-        self.target = Target.of_part(f"{target.name} part {name}", upstream, timeouts, target.retries)
+        waits = (target.waits or upstream.waits).without_total()  # a part's deadline is its own
+        self.target = Target.of_part(f"{target.name} part {name}", upstream, waits, target.retries)
         self.select_backend = plan.select_backend
-
-
-@lru_cache(256)
-def _within(timeouts: Timeouts) -> Timeouts:
-    """Return the timeouts without the total: a part's deadline is its own."""
-    return timeouts.model_copy(update={"total_s": 0.0})

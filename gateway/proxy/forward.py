@@ -24,9 +24,9 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
     upstream = target.upstream
     if upstream is None:
         raise GatewayError(f"route {target.name} has no pool, and no plugin answered", status=503, code="no_backend")
-    timeouts = target.timeouts or upstream.timeouts
-    if timeouts.total_s:
-        exchange.deadline = exchange.started + timeouts.total_s
+    waits = target.waits or upstream.waits
+    if waits.total_s:
+        exchange.deadline = exchange.started + waits.total_s
     if exchange.upgrade and not _switching(exchange, target):
         exchange.upgrade = ""
     pool = upstream.runtime
@@ -41,7 +41,7 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
             trace.candidates((candidate, _seen(candidate, endpoint)) for candidate in pool.candidates)
             began = monotonic()
         try:
-            response = upstream.fetch(exchange, endpoint, timeouts)
+            response = upstream.fetch(exchange, endpoint, waits)
         except UpstreamFailure as failure:
             if trace is not None:
                 trace.attempt(endpoint.address, failure.code, monotonic() - began)

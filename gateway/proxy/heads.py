@@ -66,9 +66,9 @@ def request_head(exchange: Exchange) -> bytes:
         framing = b"Content-Length: 0\r\n"
     if exchange.upgrade and exchange.upgrade != "connect":
         framing += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % exchange.upgrade.encode("latin-1")
-    extra = b"Host: %b\r\n%bX-Request-ID: %b\r\ntraceparent: %b\r\n%b" % (
-        index.get(b"host") or authority_of(exchange.attempts[-1]), framing, exchange.id.encode("latin-1"), exchange.traceparent.encode("ascii"), exchange.forwarded.block,
-    )  # fmt: skip
+    host = index.get(b"host") or authority_of(exchange.attempts[-1])  # HTTP/1.0 clients may not have said
+    identity = b"X-Request-ID: %b\r\ntraceparent: %b\r\n" % (exchange.id.encode("latin-1"), exchange.traceparent.encode("ascii"))
+    extra = b"Host: %b\r\n%b%b%b" % (host, framing, identity, exchange.forwarded.block)
     return writer.request_head(request.method, writer.origin_form(request.path, request.query), fields, extra)
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from gateway.proxy.rewrite import rewriter
 from gateway.proxy.versions import announcer
+from gateway.proxy.waits import Waits, waits_of
 
 if TYPE_CHECKING:
-    from gateway.model.route import Api, Retries, Route, Timeouts
+    from gateway.model.route import Api, Retries, Route
     from gateway.proxy.upstream import Upstream
 
 
@@ -17,7 +18,7 @@ class Target:
     """Where a route leads. Immutable; every plan of the route, personal ones too, shares it."""
 
     __slots__ = (
-        "name", "upstream", "upstreams", "timeouts", "retries", "rewrite", "composition", "announce", "upgrades", "connect", "member_host",
+        "name", "upstream", "upstreams", "waits", "retries", "rewrite", "composition", "announce", "upgrades", "connect", "member_host",
     )  # fmt: skip
 
     def __init__(self, route: Route | None, api: Api | None, upstreams: Mapping[str, Upstream]) -> None:
@@ -28,7 +29,7 @@ class Target:
         #: all pools, for compositions
         self.upstreams = upstreams
         #: ``None``: the pool's
-        self.timeouts = route.timeouts if route is not None else None
+        self.waits = waits_of(route.timeouts) if route is not None and route.timeouts is not None else None
         self.retries = route.retries if route is not None else None
         self.composition = route.compose if route is not None else None
         self.rewrite = rewriter(route) if route is not None else None
@@ -39,8 +40,8 @@ class Target:
         self.connect = route is not None and route.connect
 
     @classmethod
-    def of_part(cls, name: str, upstream: Upstream, timeouts: Timeouts, retries: Retries | None) -> Target:
+    def of_part(cls, name: str, upstream: Upstream, waits: Waits, retries: Retries | None) -> Target:
         """Return where one part of a composition leads."""
         target = cls(None, None, {})
-        target.name, target.upstream, target.timeouts, target.retries = name, upstream, timeouts, retries
+        target.name, target.upstream, target.waits, target.retries = name, upstream, waits, retries
         return target

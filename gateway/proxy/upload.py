@@ -10,19 +10,19 @@ from gateway.net import ClientGone, Timeout, monotonic, spawn
 
 if TYPE_CHECKING:
     from gateway.model.exchange import Exchange
-    from gateway.model.route import Timeouts
     from gateway.proxy.upstream_connection import Connection
+    from gateway.proxy.waits import Waits
 
 
 class Upload:
     """One upload, in a greenlet of its own."""
 
-    __slots__ = ("_exchange", "_connection", "_timeouts", "_greenlet", "error", "done")
+    __slots__ = ("_exchange", "_connection", "_waits", "_greenlet", "error", "done")
 
-    def __init__(self, exchange: Exchange, connection: Connection, timeouts: Timeouts) -> None:
+    def __init__(self, exchange: Exchange, connection: Connection, waits: Waits) -> None:
         self._exchange = exchange
         self._connection = connection
-        self._timeouts = timeouts
+        self._waits = waits
         self._greenlet: Any = None
         #: why reading from the client failed
         self.error: BaseException | None = None
@@ -45,7 +45,7 @@ class Upload:
 
     def _run(self) -> None:
         wire, request = self._connection.wire, self._exchange.request
-        wire.patience = self._timeouts.idle_s
+        wire.patience = self._waits.idle_s
         body: Any = request.body
         framed = body.length is None
         try:
@@ -60,7 +60,7 @@ class Upload:
                     return  # the backend wants no more; its answer, if any, is being read
             if framed:
                 wire.send(last_chunk(body.trailers))
-            wire.deadline = monotonic() + self._timeouts.first_byte_s
+            wire.deadline = monotonic() + self._waits.first_byte_s
             self.done = True
         except OSError:
             return

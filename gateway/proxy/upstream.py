@@ -19,12 +19,12 @@ from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upload import Upload
 from gateway.proxy.upstream_body import UpstreamBody
 from gateway.proxy.upstream_connection import Connection, UpstreamFailure
+from gateway.proxy.waits import Waits, waits_of
 
 if TYPE_CHECKING:
     from gateway.http.parser import ResponseParser
     from gateway.model.exchange import Exchange
     from gateway.model.pool import Pool
-    from gateway.model.route import Timeouts
     from gateway.proxy.balancing import PoolRuntime
     from gateway.proxy.endpoint import Endpoint
 
@@ -35,7 +35,7 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 class Upstream:
     """How the members of a pool are spoken to. Connections live on the endpoints."""
 
-    __slots__ = ("name", "runtime", "timeouts", "retries", "_tls", "_server_name", "_idle_most", "_idle_s", "_connected")
+    __slots__ = ("name", "runtime", "waits", "retries", "_tls", "_server_name", "_idle_most", "_idle_s", "_connected")
 
     def __init__(self, pool: Pool, runtime: PoolRuntime, tls: ssl.SSLContext | None, connected: Callable[[str], object]) -> None:
         self.name = pool.name
@@ -45,14 +45,14 @@ class Upstream:
 
     def configure(self, pool: Pool, tls: ssl.SSLContext | None) -> None:
         """Take over the pool's settings; kept connections stay."""
-        self.timeouts = pool.timeouts
+        self.waits = waits_of(pool.timeouts)
         self.retries = pool.retries
         self._tls = tls
         self._server_name = pool.tls.server_name if pool.tls is not None else None
         self._idle_most = pool.limits.idle_connections
         self._idle_s = pool.limits.idle_s
 
-    def fetch(self, exchange: Exchange, endpoint: Endpoint, timeouts: Timeouts) -> Response:
+    def fetch(self, exchange: Exchange, endpoint: Endpoint, waits: Waits) -> Response:
         """Send the exchange's request to the endpoint and return the response head with its body stream.
 
         The endpoint's in-flight count is given back when the body has ended, or here when this raises. A kept connection
@@ -63,13 +63,13 @@ class Upstream:
         try:
             if connection is not None:
                 try:
-                    return self._roundtrip(exchange, connection, endpoint, timeouts)
+                    return self._roundtrip(exchange, connection, endpoint, waits)
                 except UpstreamFailure as failure:
                     connection.close()
                     if failure.code != "reset_before_headers" or not harmless(exchange, failure.acted):
                         raise
-            connection = self._connect(endpoint, timeouts)
-            return self._roundtrip(exchange, connection, endpoint, timeouts)
+            connection = self._connect(endpoint, waits)
+            return self._roundtrip(exchange, connection, endpoint, waits)
         except BaseException:
             if connection is not None:
                 connection.close()
@@ -96,27 +96,27 @@ class Upstream:
                 for connection in stale:
                     connection.close()
 
-    def _connect(self, endpoint: Endpoint, timeouts: Timeouts) -> Connection:
+    def _connect(self, endpoint: Endpoint, waits: Waits) -> Connection:
         address = endpoint.address
         epoch = endpoint.epoch
         name = (self._server_name or address.rpartition(":")[0].strip("[]")) if self._tls is not None else None
         try:
-            wire = connect(address, timeouts.connect_s, self._tls, name)
+            wire = connect(address, waits.connect_s, self._tls, name)
         except Timeout:
-            detail = f"{address}: no connection in {timeouts.connect_s:g} s"
+            detail = f"{address}: no connection in {waits.connect_s:g} s"
             raise UpstreamFailure("connect_timeout", detail, status=504, acted=False) from None
         except OSError as error:
             raise UpstreamFailure("connect_failure", f"{address}: {error}", acted=False) from error
         self._connected(self.name)
         return Connection(wire, epoch)
 
-    def _roundtrip(self, exchange: Exchange, connection: Connection, endpoint: Endpoint, timeouts: Timeouts) -> Response:
+    def _roundtrip(self, exchange: Exchange, connection: Connection, endpoint: Endpoint, waits: Waits) -> Response:
         wire, parser, request = connection.wire, connection.parser, exchange.request
         body = request.body
         upload: Upload | None = None
         now = monotonic()
         exchange.upstream_started = now
-        deadline = now + timeouts.first_byte_s
+        deadline = now + waits.first_byte_s
         if 0.0 < exchange.deadline < deadline:
             deadline = exchange.deadline
         parser.begin("CONNECT" if exchange.upgrade == "connect" else request.method, exchange.upgrade != "")
@@ -127,7 +127,7 @@ class Upstream:
             elif type(body) is bytes:
                 wire.send(head + body)
             else:
-                upload = Upload(exchange, connection, timeouts)
+                upload = Upload(exchange, connection, waits)
                 wire.send(head)
                 upload.start()
             wire.deadline = deadline
@@ -161,7 +161,7 @@ class Upstream:
         runtime.succeeded(endpoint, now - exchange.upstream_started)
         inflow = response.inflow
         if response.status == 101 or (exchange.upgrade == "connect" and response.status < 300):
-            response.body = Tunnel(wire, parser.leftover, timeouts.idle_s, lambda: runtime.release(endpoint))
+            response.body = Tunnel(wire, parser.leftover, waits.idle_s, lambda: runtime.release(endpoint))
         elif inflow.complete and upload is None and inflow.trailers is None:
             chunks = inflow.chunks
             response.body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -171,7 +171,7 @@ class Upstream:
                 wire.close()
             runtime.release(endpoint)
         else:
-            response.body = UpstreamBody(self, exchange, connection, response, endpoint, timeouts, upload)
+            response.body = UpstreamBody(self, exchange, connection, response, endpoint, waits, upload)
         return response
 
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from gateway.http.headers import Headers
     from gateway.http.parser import Http1Response, Inflow
     from gateway.model.exchange import Exchange
-    from gateway.model.route import Timeouts
     from gateway.proxy.endpoint import Endpoint
     from gateway.proxy.upload import Upload
     from gateway.proxy.upstream import Upstream
     from gateway.proxy.upstream_connection import Connection
+    from gateway.proxy.waits import Waits
 
 
 class UpstreamBody:
@@ -34,7 +34,7 @@ class UpstreamBody:
         connection: Connection,
         response: Http1Response,
         endpoint: Endpoint,
-        timeouts: Timeouts,
+        waits: Waits,
         upload: Upload | None,
     ) -> None:
         self._upstream = upstream
@@ -46,7 +46,7 @@ class UpstreamBody:
         self._inflow: Inflow = response.inflow
         self.length = response.inflow.length
         self._endpoint = endpoint
-        self._idle_s = timeouts.idle_s
+        self._idle_s = waits.idle_s
         self._upload = upload
         self._open = True
         #: octets still to come that no parser needs to see; -1 when the parser finds the end (chunked, until close)

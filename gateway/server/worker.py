@@ -96,9 +96,9 @@ class ProxyWorker(gunicorn.workers.base.Worker):
         self.recorder = Recorder(self.arena, self.slot, self.settings.access_log, self._send_trace)
         self.core = Core(self.registry, face, self.recorder, lambda frame: self.companion.send(frame.pop("type"), **frame), self._breathe)
         face.snapshot = lambda: self.core.live.snapshot  # type: ignore[method-assign]
-        for sock, listener in self.listeners:
+        for listener in {listener.name: listener for _, listener in self.listeners}.values():
             if listener.protocol in ("http", "https"):
-                self.core.listen(listener, [sock])
+                self.core.listen(listener, [sock for sock, owner in self.listeners if owner.name == listener.name])
         self.watcher = Watcher(self.core.swap, self.companion.send, self._breathe)
         self.watcher.start(state.snapshot)
         self.companion.start()

@@ -42,7 +42,7 @@ def composed(upstreams, parts, exchange=None, **settings):
             name="it",
             composition=Composition.model_validate({"parts": parts, **settings}),
             upstreams={made.name: made for made in upstreams},
-            timeouts=None,
+            waits=None,
             retries=None,
         ),
         route=None,
