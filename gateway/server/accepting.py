@@ -44,10 +44,16 @@ class Acceptor:
         self._watcher.start(self._acceptable)
 
     def stop(self) -> None:
-        """Accept no more; the socket stays open for the other workers."""
+        """Take the connections that wait already, then let go of the socket; the other workers and the master have it still.
+
+        When nobody has, the kernel refuses clients at once, who would otherwise wait for a worker that will not come and be reset.
+        """
+        while (taken := self._accept()) is not None:
+            self._hub.loop.run_callback(greenlet(self._serve, self._hub).switch, *taken)
         self._watcher.stop()
         if self._pause is not None:
             self._pause.stop()
+        self._sock.close()
 
     def _acceptable(self) -> None:
         listening = self.listening
@@ -56,16 +62,23 @@ class Acceptor:
             self._rest()
             return
         for _ in range(ACCEPT_MOST):
-            try:
-                fd, address = self._sock._accept()
-            except BlockingIOError:
+            taken = self._accept()
+            if taken is None:
                 return
-            except OSError as error:
-                if error.errno in _OUT_OF_DESCRIPTORS:
-                    log.warning("listener %s: cannot accept: %s", listening.name, error)
-                    self._rest()
-                return
-            greenlet(self._serve, self._hub).switch(fd, address)
+            greenlet(self._serve, self._hub).switch(*taken)
+
+    def _accept(self) -> tuple[int, Any] | None:
+        """Return descriptor and address of a client; ``None`` when nobody waits."""
+        try:
+            taken: tuple[int, Any] = self._sock._accept()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            if error.errno in _OUT_OF_DESCRIPTORS:
+                log.warning("listener %s: cannot accept: %s", self.listening.name, error)
+                self._rest()
+            return None
+        return taken
 
     def _rest(self) -> None:
         self._watcher.stop()
@@ -87,10 +100,14 @@ class Acceptor:
             peer = peer_of(address)
             if context is not None or listening.proxy_protocol:
                 wire.deadline = monotonic() + listening.limits.head_s
-                if listening.proxy_protocol and listening.announces(peer):
-                    peer = read_header(wire) or peer
-                if isinstance(wire, TlsWire):
-                    wire.handshake()
+                listening.arriving += 1
+                try:
+                    if listening.proxy_protocol and listening.announces(peer):
+                        peer = read_header(wire) or peer
+                    if isinstance(wire, TlsWire):
+                        wire.handshake()
+                finally:
+                    listening.arriving -= 1
             connection = ClientConnection(wire, listening, self._lifecycle, peer)
             listening.connections.add(connection)
             connection.serve()

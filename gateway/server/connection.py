@@ -38,6 +38,9 @@ log = logging.getLogger("gateway.connection")
 DRAIN_OCTETS = 65536
 #: how long a closing connection waits for the client to take the last response
 LINGER_S = 2.0
+#: when draining: how long a connection that was in use a moment ago is left open, because a request is likely on its way. Its
+#: answer says that the connection ends; a request that meets a closed connection is lost unless the client may send it twice.
+LAST_CHANCE_S = 1.0
 
 
 class ClientConnection:
@@ -57,7 +60,7 @@ class ClientConnection:
         self.greenlet: Any = None
         #: since when the connection has been idle
         self._since = monotonic()
-        wire.patience = listening.limits.body_idle_s
+        wire.patience = listening.body_idle_s
         self._on_gone = self._gone  # one bound method for all exchanges
 
     def serve(self) -> None:
@@ -121,14 +124,15 @@ class ClientConnection:
 
     def _await_head(self) -> bool:
         """Wait until a request's head is complete; return False when none will come."""
-        parser, wire, limits = self.parser, self.wire, self.listening.limits
+        parser, wire, listening = self.parser, self.wire, self.listening
         if parser.waiting:
             parser.feed(b"")
             if parser.heads:
                 return True
-        if self.listening.draining and self.requests:
-            return False
-        wire.deadline = self._since + (limits.keep_alive_s if self.requests else limits.head_s)
+        if not listening.draining:
+            wire.deadline = self._since + (listening.keep_alive_s if self.requests else listening.head_s)
+        else:
+            wire.deadline = monotonic() + min(listening.head_s, LAST_CHANCE_S)
         octets = wire.recv()
         if not octets:
             return False
@@ -137,7 +141,7 @@ class ClientConnection:
             if parser.heads:
                 return True
             self.busy = True
-            wire.deadline = monotonic() + limits.head_s
+            wire.deadline = monotonic() + listening.head_s
             while not parser.heads:
                 octets = wire.recv()
                 if not octets:
@@ -153,8 +157,7 @@ class ClientConnection:
     def _respond(self, exchange: Exchange, request: Http1Request, response: Response, body: RequestBody | None) -> bool:
         """Write the response; return whether the connection can take another request."""
         wire, content, listening = self.wire, response.body, self.listening
-        limits = listening.limits
-        keep = request.keep_alive and not listening.draining and not (0 < limits.max_requests <= self.requests)
+        keep = request.keep_alive and not listening.draining and not (0 < listening.max_requests <= self.requests)
         if isinstance(content, Tunnel):
             self._tunnel(exchange, response, content)
             return False
@@ -258,9 +261,14 @@ class ClientConnection:
             pass
 
     def close_idle(self) -> None:
-        """Close the connection if no exchange runs on it; used when draining."""
-        if not self.busy:
-            self.wire.close()
+        """Close the connection unless an exchange runs on it, or may be about to; used when draining."""
+        wire, now = self.wire, monotonic()
+        if self.busy:
+            return
+        if now - self._since < LAST_CHANCE_S:
+            wire.deadline = min(wire.deadline, now + LAST_CHANCE_S)
+        elif wire.alive():
+            wire.close()
 
 
 class RequestBody:
@@ -296,7 +304,7 @@ class RequestBody:
                 self.trailers = inflow.trailers
                 wire.on_gone = self._connection._on_gone
                 return b""
-            wire.deadline = monotonic() + self._connection.listening.limits.body_idle_s
+            wire.deadline = monotonic() + self._connection.listening.body_idle_s
             try:
                 octets = wire.recv(BODY_OCTETS)
             except Timeout:

@@ -128,9 +128,11 @@ class Core:
         for listening in self.listenings.values():
             listening.drain()
         until = monotonic() + grace_s
-        while self.connections and monotonic() < until:
+        while True:
             gevent.sleep(0.02)
-        return not self.connections
+            left = self.connections + sum(listening.arriving for listening in self.listenings.values())
+            if not left or monotonic() >= until:
+                return not left
 
     def stop(self) -> None:
         """Stop plugins; the end of the process closes the rest."""

@@ -24,6 +24,8 @@ class Listening:
 
     def __init__(self, listener: Listener) -> None:
         self.connections: set[ClientConnection] = set()
+        #: connections whose TLS handshake or PROXY header is not complete
+        self.arriving = 0
         #: no new requests: responses close their connections
         self.draining = False
         #: set on https listeners
@@ -35,7 +37,9 @@ class Listening:
         """Take over settings; open connections follow them from their next request on."""
         self.listener = listener
         self.name = listener.name
-        self.limits = listener.http
+        self.limits = limits = listener.http
+        self.head_s, self.keep_alive_s, self.body_idle_s = float(limits.head_s), float(limits.keep_alive_s), float(limits.body_idle_s)
+        self.max_requests = limits.max_requests
         self.scheme = "https" if listener.protocol == "https" else "http"
         self.trusted_proxies = tuple(ipaddress.ip_network(network, strict=False) for network in listener.trusted_proxies)
         self.proxy_protocol = tuple(ipaddress.ip_network(network, strict=False) for network in listener.proxy_protocol)
