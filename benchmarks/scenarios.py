@@ -51,11 +51,11 @@ SCENARIOS = (
     Scenario("half", "Latency at half load: requests at random moments, half as many as the first of these can take", paced=True),
     Scenario(
         "few", "Full chain with 10 routes and 100 consumers, requests spread over all of them",
-        chain=True, load=("mix", "10", "100"), routes=10, consumers=100, only=("gateway",),
+        chain=True, load=("mix", "10", "100"), routes=10, consumers=100, only=("gateway", "compiled"),
     ),
     Scenario(
         "many", "Full chain with 10,000 routes and 100,000 consumers, requests spread over them",
-        chain=True, load=("mix", "10000", "100000"), routes=10_000, consumers=100_000, only=("gateway",),
+        chain=True, load=("mix", "10000", "100000"), routes=10_000, consumers=100_000, only=("gateway", "compiled"),
     ),
 )  # fmt: skip
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}

@@ -2,6 +2,7 @@
 
 from benchmarks.proxies.base import Proxy, Setup
 from benchmarks.proxies.caddy import Caddy
+from benchmarks.proxies.compiled import CompiledGateway
 from benchmarks.proxies.envoy import Envoy
 from benchmarks.proxies.express import ExpressGateway
 from benchmarks.proxies.gateway import Gateway
@@ -9,6 +10,6 @@ from benchmarks.proxies.haproxy import HAProxy, HAProxyRing
 from benchmarks.proxies.nginx import Nginx
 
 #: In the order of the tables. The last is not asked unless named.
-PROXIES: tuple[Proxy, ...] = (Gateway(), Nginx(), HAProxy(), Envoy(), Caddy(), ExpressGateway(), HAProxyRing())
+PROXIES: tuple[Proxy, ...] = (Gateway(), CompiledGateway(), Nginx(), HAProxy(), Envoy(), Caddy(), ExpressGateway(), HAProxyRing())
 
 __all__ = ["PROXIES", "Proxy", "Setup"]

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
-from benchmarks.machine import Process, free_port
+from benchmarks.machine import Process, free_port, output
 from benchmarks.proxies.base import Proxy, Setup
 
 CHAIN = [
@@ -52,15 +52,19 @@ class Gateway(Proxy):
         """Return what is not installed; empty when it can start."""
         return "" if find_spec("gateway.cli") else "gateway.cli"
 
+    def python(self) -> str:
+        """Return the interpreter that runs it."""
+        return sys.executable
+
     def version(self) -> str:
         """Return its version and that of Python."""
-        return f"{version('gateway')} on Python {sys.version.split()[0]}"
+        return f"{version('gateway')} on {output(self.python(), '--version')}"
 
     def start(self, setup: Setup) -> Process:
         """Start it as an operator would, with state and access log in the directory of the setup."""
         path = setup.write("gateway.json", json.dumps(configuration(setup)))
         command = [
-            sys.executable, "-m", "gateway", "proxy", "--config", str(path), "--workers", "1",
+            self.python(), "-P", "-m", "gateway", "proxy", "--config", str(path), "--workers", "1",
             "--state", str(setup.directory / "state"), "--management", f"127.0.0.1:{free_port()}",
         ]  # fmt: skip
         if setup.chain:
