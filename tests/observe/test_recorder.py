@@ -247,7 +247,9 @@ def test_an_operator_with_the_key_gets_an_exchange_explained(arena):
 
 
 @pytest.mark.parametrize(
-    ("secret", "value"), [("s", "nonsense"), ("s", sign("other", time.time() + 60)), (None, sign("", time.time() + 60))]
+    ("secret", "value"),
+    [("s", "nonsense"), ("s", sign("other", time.time() + 60)), (None, sign("", time.time() + 60))],
+    ids=["nonsense", "another key", "no key"],
 )
 def test_nobody_else_does_and_the_header_never_reaches_a_backend(arena, secret, value):
     recorder = configured(Recorder(arena, 0), tracing={"secret": secret}, metrics={"time_plugins_one_in": 0})
