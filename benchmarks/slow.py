@@ -13,6 +13,8 @@ BEGINNING = {
     "bodies": b"POST /small HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n",
     "reads": b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n",
 }
+#: clients that act together; the steps are spread over the second, since a thousand strangers do not act in time
+STEP = 20
 
 
 def connect(port: int, kind: str) -> socket.socket:
@@ -39,7 +41,9 @@ def main(port: int, kind: str, connections: int, seconds: float) -> None:
                 refused += 1
                 break
         begun = time.monotonic()
-        for client in list(clients):
+        for number, client in enumerate(list(clients)):
+            if number % STEP == 0:
+                time.sleep(max(0.0, begun + number / len(clients) - time.monotonic()))
             try:
                 alive = client.recv(1) != b"" if kind == "reads" else client.send(b"x") == 1
             except BlockingIOError:

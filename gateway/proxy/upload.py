@@ -50,7 +50,7 @@ class Upload:
         framed = body.length is None
         try:
             while True:
-                wire.deadline = 0.0  # the client's own deadline counts while we wait for it
+                wire.deadline = self._exchange.deadline  # while we wait for the client, its own counts, and that of the whole exchange
                 octets = body.read()
                 if not octets:
                     break

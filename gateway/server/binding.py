@@ -18,6 +18,9 @@ from gateway.model.listener import Listener
 
 #: connections that may wait to be accepted; the kernel lowers it to net.core.somaxconn
 BACKLOG = 4096
+#: what the kernel takes of a response beyond what it has sent. Unless told it takes megabytes for each client, so that a thousand who
+#: do not read fill the machine's memory and look as if they had read everything
+UNSENT_OCTETS = 262144
 #: an orphaned worker of a killed master lets go of its sockets within this time
 PATIENCE_S = 3.0
 _RETRY_S = 0.1
@@ -165,7 +168,9 @@ def _listening(sock: socket.socket) -> socket.socket:
     sock.setblocking(False)
     if sock.type == socket.SOCK_STREAM:
         if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
+            # accepted connections inherit both
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_OCTETS)
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             sock.listen(BACKLOG)
     return sock

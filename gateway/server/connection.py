@@ -213,6 +213,7 @@ class ClientConnection:
             return False
         except BaseException:
             content.close()
+            wire.abort()  # also frees what a client that does not read has left in the kernel
             raise
         finally:
             wire.on_gone = None

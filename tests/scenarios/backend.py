@@ -1,12 +1,15 @@
 """A backend that is a process of its own, so that it can be killed: ``python backend.py NAME PORT``.
 
-It answers with its name and the target that it was asked for. ``/slow/SECONDS`` takes its time; ``/large/OCTETS`` has more to say.
+It answers with its name and the target that it was asked for. ``/slow/SECONDS`` takes its time, ``/large`` is 1 MiB.
 """
 
 import subprocess
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+#: one for all, so that a thousand who ask for it cost nothing
+LARGE = bytes(1 << 20)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -17,9 +20,7 @@ class Handler(BaseHTTPRequestHandler):
         words = self.path.split("/")
         if words[1] == "slow":
             time.sleep(float(words[2]))
-        content = f"{NAME} {self.path}".encode()
-        if words[1] == "large":
-            content = content.ljust(int(words[2]), b".")
+        content = LARGE if words[1] == "large" else f"{NAME} {self.path}".encode()
         self.send_response_only(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()

@@ -100,6 +100,12 @@ def memory_kib(pid: int) -> int:
     raise ProcessLookupError(pid)
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def gone(pid: int) -> bool:
     """Tell whether a process has ended."""
     try:

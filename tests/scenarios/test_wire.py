@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from gateway.testing import RunningGateway, free_ports
+from tests.scenarios.node import eventually
 from tests.scenarios.recording import PAUSE_S, Recording, Seen
 from tests.server.scripted import Peer
 from tests.wire.corpus import Accepted, Case, Refused, Request, Unfinished, cases
@@ -267,6 +268,20 @@ def test_a_client_without_chunks_is_told_by_a_reset_that_content_was_cut_off(gat
         with pytest.raises(ConnectionResetError):
             while peer.more():
                 pass
+
+
+def test_a_client_without_chunks_that_reads_too_slowly_is_told_by_a_reset(gateway, backend):
+    backend.pieces, backend.closes = (b"HTTP/1.1 200 OK\r\n\r\n" + bytes(4 << 20),), True
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else the kernel reads instead of us
+    host, _, port = gateway.hasty.partition(":")
+    sock.connect((host, int(port)))
+    peer = Peer(sock)
+    peer.send(b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
+    eventually(lambda: backend.take().open == 0, "the gateway has given up")
+    with pytest.raises(ConnectionResetError):
+        while peer.more():
+            pass
 
 
 @pytest.mark.parametrize(
