@@ -278,7 +278,8 @@ def test_a_client_without_chunks_that_reads_too_slowly_is_told_by_a_reset(gatewa
     sock.connect((host, int(port)))
     peer = Peer(sock)
     peer.send(b"GET / HTTP/1.0\r\nHost: a.example\r\n\r\n")
-    eventually(lambda: backend.take().whole, "the backend was asked, and wanted to answer until the gateway gave up")
+    eventually(lambda: backend.take().whole, "the backend was asked")
+    eventually(lambda: backend.take().open == 0, "the gateway has given up")
     with pytest.raises(ConnectionResetError):
         while peer.more():
             pass
