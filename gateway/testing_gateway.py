@@ -48,7 +48,14 @@ class RunningGateway:
     """A gateway process. Configuration changes are written to its file and awaited."""
 
     def __init__(
-        self, folder: Path, configuration: dict[str, Any], *, workers: int = 1, arguments: Iterable[str] = (), env: Mapping[str, str]
+        self,
+        folder: Path,
+        configuration: dict[str, Any],
+        *,
+        workers: int = 1,
+        arguments: Iterable[str] = (),
+        env: Mapping[str, str],
+        python: str | Path = sys.executable,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -58,7 +65,7 @@ class RunningGateway:
         self._log = folder / "gateway.log"
         self._write()
         command = [
-            sys.executable, "-m", "gateway", "proxy", "--config", str(self._file), "--state", str(folder / "state"),
+            str(python), "-m", "gateway", "proxy", "--config", str(self._file), "--state", str(folder / "state"),
             "--workers", str(workers), "--management", self.management, *arguments,
         ]  # fmt: skip
         with self._log.open("wb") as log:

@@ -39,7 +39,7 @@ class Load:
 
     def __init__(
         self, address: str, targets: Callable[[int], str] | str = "/", clients: int = 4, pause_s: float = 0.008,
-        good: Callable[[Good], str] | None = None,
+        good: Callable[[Good], str] | None = None, fields: str = "",
     ) -> None:  # fmt: skip
         self.failed: list[Trouble] = []
         self.again: list[Trouble] = []
@@ -49,6 +49,7 @@ class Load:
         self._address = ("127.0.0.1", int(address.rpartition(":")[2]))
         self._target = targets if callable(targets) else lambda _: targets
         self._pause_s = pause_s
+        self._fields = fields
         #: says what is wrong with a 200; empty when nothing is
         self._judge = good
         self._ending = threading.Event()
@@ -105,7 +106,7 @@ class Load:
         fresh = connection is None
         connection = connection or Connection(self._address)
         try:
-            status, head, content, keep = connection.ask(target)
+            status, head, content, keep = connection.ask(target, self._fields)
         except (OSError, EOFError) as error:
             connection.close()
             trouble = Trouble(connection.port, f"{error!r} after {len(connection.received)} octets", target)

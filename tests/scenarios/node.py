@@ -25,9 +25,13 @@ def eventually(condition: Callable[[], Any], what: str, patience_s: float = PATI
 class Node(RunningGateway):
     """A running gateway and the processes it consists of."""
 
-    def __init__(self, folder: Path, configuration: dict[str, Any], *, env: Mapping[str, str] | None = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, configuration: dict[str, Any], *, env: Mapping[str, str] | None = None, python: str | Path = sys.executable,
+        **options: Any,
+    ) -> None:  # fmt: skip
         self.environment = dict(env or {})
-        super().__init__(folder, configuration, env=self.environment, **options)
+        self.python = str(python)
+        super().__init__(folder, configuration, env=self.environment, python=python, **options)
 
     @property
     def state(self) -> Path:
@@ -66,7 +70,7 @@ class Node(RunningGateway):
 
     def reload(self) -> str:
         """Run ``gateway reload`` to its end and return what it printed."""
-        command = [sys.executable, "-m", "gateway", "reload", "--state", str(self.state)]
+        command = [self.python, "-m", "gateway", "reload", "--state", str(self.state)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **self.environment})
         assert done.returncode == 0, done.stdout + done.stderr + self.log[-2000:]
         return done.stdout + done.stderr
