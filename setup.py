@@ -9,7 +9,7 @@ from setuptools import setup
 
 #: What runs for every request. Plugins and everything that happens once per configuration stay as they are.
 HOT = """
-    http/errors http/headers http/message http/fields http/guards http/target http/chunked http/framing http/parser http/writer http/hop
+    http/headers http/message http/fields http/guards http/target http/chunked http/framing http/parser http/writer http/hop
     model/exchange net
     observe/identity observe/log_line observe/metrics observe/recorder
     proxy/balancing proxy/budget proxy/endpoint proxy/errors proxy/forward proxy/forwarded proxy/heads proxy/lifecycle proxy/membership

@@ -38,9 +38,9 @@ class CompiledGateway(Gateway):
         pip = [self.python(), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
         distributions = [str(ROOT), *(str(path.parent) for path in sorted(ROOT.glob("plugins/*/setup.cfg")))]
         subprocess.run([*pip, "--upgrade", "pip", *BUILD], check=True, stdout=sys.stderr)
-        subprocess.run(
-            [*pip, "--no-build-isolation", *distributions], check=True, stdout=sys.stderr, env={**os.environ, "GATEWAY_COMPILE": "1"}
-        )
+        subprocess.run([*pip, "--no-build-isolation", *distributions], check=True, stdout=sys.stderr)
+        again = [*pip, "--no-build-isolation", "--no-deps", "--force-reinstall", str(ROOT)]  # now that mypyc sees what it builds on
+        subprocess.run(again, check=True, stdout=sys.stderr, env={**os.environ, "GATEWAY_COMPILE": "1"})
         (cache("compiled") / "tree").write_text(_digest())
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from gateway.http.errors import GatewayError
 from gateway.http.message import Response
 from gateway.net import monotonic
+from gateway.proxy.failures import UpstreamFailure
 from gateway.proxy.rewrite import authority_of, set_host
 from gateway.proxy.upstream import harmless
-from gateway.proxy.upstream_connection import UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan

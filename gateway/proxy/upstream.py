@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from gateway.http.errors import ProtocolError
 from gateway.http.message import Response
 from gateway.net import Timeout, connect, monotonic
+from gateway.proxy.failures import UpstreamFailure
 from gateway.proxy.heads import request_head
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upload import Upload
 from gateway.proxy.upstream_body import UpstreamBody
-from gateway.proxy.upstream_connection import Connection, UpstreamFailure
+from gateway.proxy.upstream_connection import Connection
 from gateway.proxy.waits import Waits, waits_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from gateway.http.errors import ProtocolError
 from gateway.net import BODY_OCTETS, Timeout, monotonic
-from gateway.proxy.upstream_connection import UpstreamFailure
+from gateway.proxy.failures import UpstreamFailure
 
 if TYPE_CHECKING:
     from gateway.http.headers import Headers
