@@ -7,6 +7,7 @@ A policy whose plugin is missing or broken becomes a policy that refuses where a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -214,10 +215,16 @@ def _callable(instance: Any, implementation: Implementation) -> Step:
     positions = implementation.arguments
     if positions is None:
         return method
-    return lambda *arguments: method(*[arguments[position] for position in positions])
+
+    @wraps(method)
+    def some(*arguments: Any) -> Any:
+        return method(*[arguments[position] for position in positions])
+
+    return some
 
 
 def _conditional(step: Step, condition: Condition) -> Step:
+    @wraps(step)  # whoever asks finds out whose step it is
     def conditional(exchange: Exchange, *arguments: Any) -> Any:
         return step(exchange, *arguments) if condition(exchange) else None
 

@@ -10,6 +10,7 @@ from gateway.net import monotonic
 from gateway.proxy.failures import UpstreamFailure
 from gateway.proxy.rewrite import authority_of, set_host
 from gateway.proxy.upstream import harmless
+from gateway.proxy.watched import watched
 
 if TYPE_CHECKING:
     from gateway.hooks.plan import Plan
@@ -31,7 +32,8 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
         exchange.upgrade = ""
     pool = upstream.runtime
     exchange.pool = upstream.name
-    endpoint = pool.choose(exchange, exchange.attempts, plan.select_backend)
+    selectors = plan.select_backend if trace is None else tuple(watched(exchange, plan, "select_backend"))
+    endpoint = pool.choose(exchange, exchange.attempts, selectors)
     while True:
         exchange.member = endpoint.member
         exchange.attempts = (*exchange.attempts, endpoint.address)
@@ -57,7 +59,7 @@ def forward(exchange: Exchange, plan: Plan) -> Response:
                 return response
             cause = response
         try:
-            endpoint = pool.choose(exchange, exchange.attempts, plan.select_backend)
+            endpoint = pool.choose(exchange, exchange.attempts, selectors)
         except Exception:
             # Nobody is left to try: the first answer, or the first failure, says more than "no member".
             if isinstance(cause, Response):

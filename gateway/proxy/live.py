@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Callable, Mapping
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from gateway.hooks.plan import Plan, Planner
@@ -111,7 +112,7 @@ class Assembler:
 
     def _choice_failed(self, plugin: Any, error: Exception) -> None:
         """A balancer, or a ``select_backend`` step, has raised."""
-        owner = getattr(getattr(plugin, "__self__", None), "policy", None)
+        owner = getattr(getattr(unwrap(getattr(plugin, "step", plugin)), "__self__", None), "policy", None)
         if owner is None:
             name = getattr(plugin, "name", type(plugin).__name__)
             owner = PolicyInfo(name, name)

@@ -146,6 +146,7 @@ def node(environment, echo, tmp_path_factory) -> Iterator[Node]:
         "routes": [
             *(route(hook, raising(hook)) for hook in (*DECIDING, *SKIPPED, "start")),
             *(route(f"shadow-{hook}", raising(hook, enforce=False)) for hook in DECIDING),
+            route("sometimes", raising("select_backend", when={"methods": ["GET"]})),
             {"name": "aggregate", "match": {"paths": ["/aggregate"]}, "compose": {"parts": parts}, "policies": [raising("aggregate")]},
             route("fine"),
         ],
@@ -201,7 +202,12 @@ def test_a_plugin_that_raises_where_it_does_not_decide_is_skipped_and_counted(no
     reply = node.get(f"/{hook}")
     assert reply.status == 200 and reply.headers.get("X-Good") == "yes"
     assert len(echo.requests) == before + 1
-    eventually(lambda: counted(node, "gateway_plugin_errors_total", plugin="raiser", hook=hook) == 1, "it is counted")
+    eventually(lambda: counted(node, "gateway_plugin_errors_total", policy=f"route/{hook}/raise-{hook}", hook=hook) == 1, "it is counted")
+
+
+def test_a_plugin_that_raises_only_sometimes_is_named_all_the_same(node):
+    assert node.get("/sometimes").status == 200
+    assert counted(node, "gateway_plugin_errors_total", policy="route/sometimes/raise-select_backend", hook="select_backend") == 1
 
 
 def test_a_plugin_that_raises_in_aggregate_leaves_it_to_the_plain_merge(node):
