@@ -111,7 +111,8 @@ class MessageParser:
             self._check_line_begun(held)
         else:
             if not self._checked:
-                self._check_line(held[: end - 1] if held[end - 1 : end] == b"\r" else held[: end + 1])  # a bare LF is part of the line
+                line = held[:end]
+                self._check_line(line[:-1] if line.endswith(b"\r") else held[: end + 1])  # a bare LF is part of the line
             # one octet back, because a CR is judged by what follows it
             self._check_octets(held[end + 1 :], max(0, self._checked - end - 2))
             self._checked = len(held)

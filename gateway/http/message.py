@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from gateway.http.headers import Headers
 
 
@@ -23,6 +25,7 @@ class Body(Protocol):
         """Give up on the rest; harmless after the end."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Request:
     """A request on its way to a backend. ``transform_request`` hooks may change it; others only read."""
 
@@ -60,6 +63,7 @@ class Request:
         self.body = body
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Response:
     """A response on its way to the client: from a backend, from a ``respond`` hook or from an error page."""
 
