@@ -40,9 +40,10 @@ docs: $(STAMP)  ## Build the documentation into docs/_build/html; a warning is a
 	$(PYTHON) -m sphinx --fail-on-warning --keep-going -q -b html docs docs/_build/html
 
 # Tests marked `alone` measure time or memory, so they run when nothing else does. Exit status 5 means that no test was selected.
+# Tests of one file stay together (loadfile): the gateway that they share is started once.
 unit: $(STAMP)  ## The tests of the gateway and of every plugin
 	$(PYTHON) -m pytest -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
-	$(PYTHON) -m pytest -m "not alone" -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	$(PYTHON) -m pytest -m "not alone" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 bench: $(STAMP)  ## Compare with nginx, HAProxy, Envoy, Caddy and Express Gateway; writes benchmarks/RESULTS.md
 	.ci/packages nginx haproxy caddy wrk

@@ -16,7 +16,6 @@ import pytest
 from gateway.testing import free_ports
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.xdist_group("sample")  # one start serves all of them
 
 
 class Sample(NamedTuple):

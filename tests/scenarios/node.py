@@ -32,6 +32,7 @@ class Node(RunningGateway):
         self.environment = dict(env or {})
         self.python = str(python)
         super().__init__(folder, configuration, env=self.environment, python=python, **options)
+        self.wait_for(lambda status: all(worker["connected"] for worker in status["workers"]), "to have workers that talk to the agent")
 
     @property
     def state(self) -> Path:

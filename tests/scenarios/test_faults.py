@@ -19,8 +19,6 @@ from tests.scenarios.backend import Backend
 from tests.scenarios.load import Connection, Good, Load
 from tests.scenarios.node import Node, eventually, gone
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 
 @pytest.fixture(scope="module")
 def backends() -> Iterator[tuple[Backend, Backend]]:

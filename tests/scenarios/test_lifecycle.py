@@ -16,8 +16,6 @@ from gateway.observe.trace_header import sign
 from gateway.testing import Answer, Echo, Received, Reply
 from tests.scenarios.node import Node, eventually
 
-pytestmark = pytest.mark.xdist_group("lifecycle")
-
 ALICE, BOB, CAROL = "alice-key-0123456789", "bob-key-0123456789", "carol-key-0123456789"
 TRACING = "trace-secret-0123456789"
 #: acts at the hooks that none of the five uses
@@ -142,6 +140,7 @@ def routes(book: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def node(echoes, site, tmp_path_factory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("lifecycle")
+    (folder / "book").touch()
     configuration = {
         "pools": [{"name": "both", "balancer": "random_two", "members": [{"address": echo.address} for echo in echoes]}],
         "policies": [mark("gateway"), mark("everywhere", "tail")],

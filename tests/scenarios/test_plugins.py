@@ -15,8 +15,6 @@ from tests.scenarios.backend import Backend
 from tests.scenarios.load import Load
 from tests.scenarios.node import Node, eventually
 
-pytestmark = pytest.mark.xdist_group("plugins")
-
 BROKEN = {"broken": "import a_database_that_is_not_here", "gone": "import sys\nsys.exit('no licence')"}
 RAISER = '''
 from gateway.api import Plugin, Response, hookimpl

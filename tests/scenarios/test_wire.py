@@ -15,8 +15,6 @@ from tests.scenarios.recording import PAUSE_S, Recording, Seen
 from tests.server.scripted import Peer
 from tests.wire.corpus import Accepted, Case, Refused, Request, Unfinished, cases
 
-pytestmark = pytest.mark.xdist_group("wire")
-
 SEED = random.randrange(1 << 32)
 AGAIN = b"GET /again HTTP/1.1\r\nHost: a.example\r\n\r\n"
 #: found after the head, which has passed when the network cut the message
