@@ -48,7 +48,11 @@ SCENARIOS = (
     Scenario("close", "Plain proxying, a new client connection for each request", headers=(*CLIENT, ("Connection", "close"))),
     Scenario("download", "1 MiB response bodies", path="/large", content=MIB),
     Scenario("upload", "1 MiB request bodies", load=("upload", str(MIB)), content=MIB, reads=True),
-    Scenario("half", "Latency at half load: requests at random moments, half as many as the first of these can take", paced=True),
+    Scenario("half", "Plain proxying at the same rate for all, requests at random moments: half of what the first can take", paced=True),
+    Scenario(
+        "half-chain", "Full chain at the same rate for all: half of what the first can take",
+        chain=True, headers=CLIENT + KEY, consumers=1000, paced=True,
+    ),
     Scenario(
         "few", "Full chain with 10 routes and 100 consumers, requests spread over all of them",
         chain=True, load=("mix", "10", "100"), routes=10, consumers=100, only=("gateway", "compiled"),
