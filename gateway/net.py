@@ -8,6 +8,8 @@ watcher is stopped and ``pending`` says so: for an idle pooled connection that i
 
 Deadlines are attributes. One timer sweeps all waiting wires four times a second and throws Timeout into those that
 are late, so that a request arms no timer; a deadline is kept to within ``SWEEP_S``.
+
+One long file, because wires, their sweep, TLS over them and connecting share the hub's innards, and nobody else should.
 """
 
 import _socket
