@@ -13,7 +13,7 @@ PYTEST_ARGS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint types docs unit bench changes clean
+.PHONY: help install run test lint types docs unit compiled bench changes clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## ?/\t/' | expand -t 12
@@ -44,6 +44,9 @@ docs: $(STAMP)  ## Build the documentation into docs/_build/html; a warning is a
 unit: $(STAMP)  ## The tests of the gateway and of every plugin
 	$(PYTHON) -m pytest -m alone $(PYTEST_ARGS) || [ $$? -eq 5 ]
 	$(PYTHON) -m pytest -m "not alone" -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
+
+compiled: $(STAMP)  ## Compile the hot path with mypyc and test it; takes a few minutes
+	.ci/test-compiled $(PYTHON)
 
 bench: $(STAMP)  ## Compare with nginx, HAProxy, Envoy, Caddy and Express Gateway; writes benchmarks/RESULTS.md
 	.ci/packages nginx haproxy caddy wrk
