@@ -50,7 +50,7 @@ SCENARIOS = (
     Scenario("upload", "1 MiB request bodies", load=("upload", str(MIB)), content=MIB, reads=True),
     Scenario("half", "Plain proxying at the same rate for all, requests at random moments: half of what the first can take", paced=True),
     Scenario(
-        "half-chain", "Full chain at the same rate for all: half of what the first can take",
+        "half_chain", "Full chain at the same rate for all: half of what the first can take",
         chain=True, headers=CLIENT + KEY, consumers=1000, paced=True,
     ),
     Scenario(
